@@ -1,0 +1,1 @@
+"""The runtime of Onsight: frames in, labels on the frames out."""

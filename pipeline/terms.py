@@ -1,0 +1,11 @@
+"""Words that contracts, configurations and flags share. Imports nothing, so that the command line stays light."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Interpolation = Literal["nearest", "linear", "cubic", "area"]
+RedactStyle = Literal["blur", "pixelate", "fill"]
+ResizeRule = Literal["stretch", "crop", "letterbox", "graph"]
+Task = Literal["classify", "detect"]

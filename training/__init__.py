@@ -1,0 +1,1 @@
+"""The training stage: networks and, later, their recipes. Needs the extra `training`."""
