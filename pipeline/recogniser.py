@@ -1,0 +1,66 @@
+"""The model as a stage: frames in, results in pixels of the frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import numpy as np
+
+from pipeline.model import OnnxModel, Outputs
+from pipeline.postprocess import best_classes, find_objects
+from pipeline.preprocess import Geometry, plan_geometry, write_input
+from pipeline.settings import Settings
+from pipeline.types import Frame, Image, Recognised, Results
+
+
+class Recogniser:
+    """Runs a model on frames. Owns its batch buffer: each thread has a recogniser of its own; the model is shared."""
+
+    def __init__(self, model: OnnxModel, settings: Settings) -> None:
+        self._model = model
+        self._settings = settings
+        self._buffer = np.empty(0, np.uint8)
+
+    def __call__(self, frames: list[Frame]) -> list[Recognised]:
+        """Recognises frames of any sizes; those whose inputs have the same size share a batch."""
+        return [recognised for batch in self._batches(frames) for recognised in self._recognise(*batch)]
+
+    def _batches(self, frames: list[Frame]) -> Iterator[tuple[list[Frame], list[Geometry]]]:
+        contract = self._model.contract
+        planned = [(f, plan_geometry(f.height, f.width, contract.input, contract.resize)) for f in frames]
+        for _, group in groupby(planned, key=lambda pair: (pair[1].height, pair[1].width)):
+            batch = list(group)
+            yield [frame for frame, _ in batch], [geometry for _, geometry in batch]
+
+    def _recognise(self, frames: list[Frame], geometries: list[Geometry]) -> Iterator[Recognised]:
+        outputs = self._model.infer(self._inputs(frames, geometries))
+        for i, (frame, geometry) in enumerate(zip(frames, geometries, strict=True)):
+            yield Recognised(frame, self._results(outputs, i, geometry))
+
+    def _inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Image:
+        if len(frames) == 1 and self._model.contract.resize.rule == "graph":
+            return np.ascontiguousarray(frames[0].image[None])
+        shape = (len(frames), geometries[0].height, geometries[0].width, 3)
+        size = int(np.prod(shape))
+        if self._buffer.size < size:
+            self._buffer = np.empty(size, np.uint8)
+        inputs_BHW3 = self._buffer[:size].reshape(shape)
+        for frame, geometry, input_HW3 in zip(frames, geometries, inputs_BHW3, strict=True):
+            write_input(frame.image, geometry, input_HW3)
+        return inputs_BHW3
+
+    def _results(self, outputs: Outputs, i: int, geometry: Geometry) -> Results:
+        contract, settings = self._model.contract, self._settings
+        if contract.task == "classify":
+            return best_classes(outputs["scores"][i], contract.labels, settings.top_k, settings.threshold)
+        return find_objects(
+            outputs["boxes"][i],
+            outputs["scores"][i],
+            outputs["labels"][i],
+            geometry,
+            contract.labels,
+            settings.candidate_threshold,
+            settings.iou,
+            settings.candidate_classes,
+        )

@@ -1,0 +1,43 @@
+"""Fixtures of all tests, and what happens to GPU tests on a machine without one."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support.models import tiny_classifier, tiny_detector
+
+REQUIRE_CUDA = "ONSIGHT_REQUIRE_CUDA"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"gpu: needs a CUDA GPU; skipped without one, failed if {REQUIRE_CUDA}=1")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is None or (reason := _why_no_cuda()) is None:
+        return
+    if os.environ.get(REQUIRE_CUDA) == "1":
+        pytest.fail(f"{REQUIRE_CUDA}=1, but {reason}", pytrace=False)
+    pytest.skip(f"no CUDA: {reason}")
+
+
+@cache
+def _why_no_cuda() -> str | None:
+    from pipeline.model import check_device
+
+    return check_device("cuda")
+
+
+@pytest.fixture(scope="session")
+def classifier_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of blue, green and red, 32 x 32; see `support.models.tiny_classifier`."""
+    return tiny_classifier(tmp_path_factory.mktemp("models") / "classifier.onnx")
+
+
+@pytest.fixture(scope="session")
+def detector_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector of a blue, a green and a red thing, 64 x 64; see `support.models.tiny_detector`."""
+    return tiny_detector(tmp_path_factory.mktemp("models") / "detector.onnx")

@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.contract import InputSpec, Resize
+from pipeline.errors import ContractError
+from pipeline.postprocess import best_classes, find_objects
+from pipeline.preprocess import plan_geometry
+from pipeline.types import Detections
+
+NAMES = tuple(f"class {i}" for i in range(1203))
+AS_IT_IS = plan_geometry(1000, 1000, InputSpec(height=1000, width=1000), Resize(rule="stretch"))
+
+
+def detect(
+    boxes: object, scores: object, labels: object, threshold: float = 0.25, iou: float | None = 0.5, **options: object
+) -> Detections:
+    boxes_K4 = np.asarray(boxes, np.float32).reshape(-1, 4)
+    geometry = options.pop("geometry", AS_IT_IS)
+    arrays = (np.asarray(scores, np.float32), np.asarray(labels, np.int64))
+    return find_objects(boxes_K4, *arrays, geometry, NAMES, threshold, iou, **options)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(sides.clip(0)))
+    return both / (float(np.prod(a[2:] - a[:2])) + float(np.prod(b[2:] - b[:2])) - both)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, iou: float) -> list[int]:
+    """Class-aware suppression as a textbook has it: indices of the boxes to keep, best first."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(labels[i] != labels[j] or overlap(boxes[i], boxes[j]) <= iou for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+# Detectors
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Up to 25 boxes with whole-number corners, of different scores, some of them beyond the frame."""
+    count = draw(st.integers(0, 25))
+    corner, side = st.integers(-50, 120), st.integers(1, 100)
+    boxes = [draw(st.tuples(corner, corner, side, side)) for _ in range(count)]
+    corners = np.float64([(x, y, x + w, y + h) for x, y, w, h in boxes]).reshape(-1, 4)
+    scores = np.float32(draw(st.permutations(range(1, count + 1)))) / 32
+    labels = draw(st.lists(st.sampled_from([0, 1, 2, 90, 1202]), min_size=count, max_size=count))
+    return corners, scores, np.int64(labels)
+
+
+@given(scene=scenes(), iou=st.sampled_from([0.0, 0.1, 0.33, 0.45, 0.7, 1.0]))
+@settings(max_examples=300, deadline=None)
+def test_suppression_is_that_of_the_textbook(scene: tuple[np.ndarray, np.ndarray, np.ndarray], iou: float) -> None:
+    boxes, scores, labels = scene
+    kept = suppress(boxes, scores, labels, iou)
+    found = detect(boxes, scores, labels, threshold=0.0, iou=iou)
+    np.testing.assert_array_equal(found.scores_N, scores[kept])
+    np.testing.assert_array_equal(found.labels_N, labels[kept])
+    np.testing.assert_array_equal(found.boxes_N4, boxes[kept].clip(0, 1000))
+
+
+def test_equal_boxes_of_two_classes_both_stay() -> None:
+    found = detect([[10, 10, 50, 50]] * 3, [0.5, 0.9, 0.8], [0, 1, 0])
+    assert found.labels_N.tolist() == [1, 0]
+    np.testing.assert_allclose(found.scores_N, [0.9, 0.8])
+
+
+def test_boxes_of_far_classes_on_a_large_frame_are_told_apart() -> None:
+    """Suppression must not lose precision where label ids and coordinates are large."""
+    large = plan_geometry(6000, 8000, InputSpec(height=6000, width=8000), Resize(rule="stretch"))
+    boxes = [[7000, 5000, 7004, 5004], [7002, 5000, 7006, 5004], [7000.5, 5000, 7004.5, 5004]]
+    found = detect(boxes, [0.9, 0.8, 0.7], [1202] * 3, iou=0.5, geometry=large)
+    np.testing.assert_array_equal(found.boxes_N4, np.float32(boxes[:2]))
+
+
+def test_boxes_beyond_the_frame_are_suppressed_before_they_are_clipped() -> None:
+    """Two boxes that are alike inside the frame but not outside are two objects."""
+    boxes = [[-100, -100, 10, 10], [-10, -10, 10, 10]]
+    found = detect(boxes, [0.9, 0.8], [0, 0])
+    np.testing.assert_array_equal(found.boxes_N4, [[0, 0, 10, 10]] * 2)
+
+
+def test_an_overlap_at_the_limit_is_allowed() -> None:
+    boxes = [[0, 0, 10, 10], [0, 0, 10, 5]]
+    assert len(detect(boxes, [0.9, 0.8], [0, 0], iou=0.5)) == 2
+    assert len(detect(boxes, [0.9, 0.8], [0, 0], iou=0.49)) == 1
+
+
+def test_without_iou_nothing_is_suppressed_and_the_best_is_first() -> None:
+    found = detect([[1, 1, 9, 9], [2, 2, 9, 9], [1, 1, 9, 9]], [0.5, 0.9, 0.7], [0, 0, 0], iou=None)
+    np.testing.assert_array_equal(found.boxes_N4, [[2, 2, 9, 9], [1, 1, 9, 9], [1, 1, 9, 9]])
+    np.testing.assert_allclose(found.scores_N, [0.9, 0.7, 0.5])
+
+
+@pytest.mark.parametrize("iou", [None, 0.5])
+def test_the_threshold_belongs_to_what_is_kept(iou: float | None) -> None:
+    boxes = [[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]]
+    found = detect(boxes, [0.3, 0.29999, 0.31], [0, 0, 0], threshold=0.3, iou=iou)
+    np.testing.assert_allclose(found.scores_N, [0.31, 0.3])
+
+
+@pytest.mark.parametrize("iou", [None, 0.5])
+def test_a_score_of_the_threshold_zero_counts_but_an_unused_row_does_not(iou: float | None) -> None:
+    found = detect([[0, 0, 9, 9], [20, 20, 29, 29], [0, 0, 0, 0]], [0.0, 0.5, 0.0], [1, 2, -1], threshold=0.0, iou=iou)
+    assert found.labels_N.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(("classes", "labels"), [(None, [0, 1, 2]), ({0, 2}, [0, 2]), (frozenset({1}), [1]), ((), [])])
+def test_only_the_wanted_classes_are_kept(classes: object, labels: list[int]) -> None:
+    boxes = [[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]]
+    assert detect(boxes, [0.9, 0.8, 0.7], [0, 1, 2], classes=classes).labels_N.tolist() == labels
+
+
+@pytest.mark.parametrize("iou", [None, 0.5])
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_frame_without_objects(iou: float | None, rows: int) -> None:
+    found = detect(np.zeros((rows, 4)), np.zeros(rows), np.full(rows, -1), iou=iou)
+    assert len(found) == 0
+    assert found.boxes_N4.shape == (0, 4)
+
+
+@pytest.mark.parametrize("iou", [None, 0.5])
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_types_and_names(iou: float | None, rows: int) -> None:
+    found = detect(np.ones((rows, 4)), np.full(rows, 0.5), np.zeros(rows), iou=iou)
+    assert (found.boxes_N4.dtype, found.labels_N.dtype, found.scores_N.dtype) == (np.float32, np.int64, np.float32)
+    assert found.names == NAMES
+
+
+@pytest.mark.parametrize(("label", "score", "told"), [(1202, 0.9, False), (1203, 0.9, True), (1203, 0.1, False)])
+def test_a_class_without_a_label_is_a_broken_contract(label: int, score: float, told: bool) -> None:
+    if not told:
+        detect([[0, 0, 9, 9]], [score], [label])
+        return
+    with pytest.raises(ContractError, match="class 1203, but has 1203 labels"):
+        detect([[0, 0, 9, 9]], [score], [label])
+
+
+def test_boxes_are_taken_back_to_the_frame() -> None:
+    geometry = plan_geometry(720, 1280, InputSpec(height=640, width=640), Resize(rule="letterbox", antialias=False))
+    found = detect([[0, 140, 320, 320], [-5, 100, 700, 600]], [0.9, 0.8], [0, 1], geometry=geometry)
+    np.testing.assert_allclose(found.boxes_N4, [[0, 0, 640, 360], [0, 0, 1280, 720]], atol=1e-3)
+
+
+def test_the_outputs_of_the_model_are_not_changed() -> None:
+    boxes_K4 = np.float32([[-5, -5, 9, 9], [1, 1, 9, 9]])
+    scores_K, labels_K = np.float32([0.5, 0.9]), np.int64([0, 0])
+    find_objects(boxes_K4, scores_K, labels_K, AS_IT_IS, NAMES, 0.25, 0.5)
+    np.testing.assert_array_equal(boxes_K4, [[-5, -5, 9, 9], [1, 1, 9, 9]])
+    np.testing.assert_array_equal(scores_K, np.float32([0.5, 0.9]))
+
+
+# Classifiers
+
+
+def test_the_best_classes_come_first() -> None:
+    best = best_classes(np.float32([0.1, 0.6, 0.3]), NAMES, 2, 0.0)
+    assert best.labels_K.tolist() == [1, 2]
+    np.testing.assert_allclose(best.scores_K, [0.6, 0.3])
+    assert (best.labels_K.dtype, best.scores_K.dtype, best.names) == (np.int64, np.float32, NAMES)
+
+
+@given(scores=st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5]), min_size=1, max_size=40), k=st.integers(1, 50))
+def test_the_best_classes_are_those_of_a_full_sort(scores: list[float], k: int) -> None:
+    """Of equal scores the lower label id wins, so that every machine reports the same."""
+    best = best_classes(np.float32(scores), NAMES, k, 0.1)
+    expected = [i for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k] if scores[i] > 0.05]
+    assert best.labels_K.tolist() == expected
+
+
+@pytest.mark.parametrize(("threshold", "labels"), [(0.0, [1, 2, 0]), (0.3, [1, 2]), (0.31, [1]), (1.0, [])])
+def test_the_threshold_of_a_classifier_is_inclusive(threshold: float, labels: list[int]) -> None:
+    assert best_classes(np.float32([0.1, 0.6, 0.3]), NAMES, 5, threshold).labels_K.tolist() == labels

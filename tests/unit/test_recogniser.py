@@ -1,0 +1,192 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.models import COLOURS, expected_scores, tiny_classifier, tiny_detector
+
+from pipeline.contract import Resize
+from pipeline.model import OnnxModel, Outputs
+from pipeline.recogniser import Recogniser
+from pipeline.settings import settle
+from pipeline.types import Classification, Detections, Frame, Image, Recognised
+
+
+class Watched(OnnxModel):
+    """A model that remembers the shapes it was given and where in memory they lay."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "cpu")
+        self.shapes: list[tuple[int, ...]] = []
+        self.places: list[int] = []
+
+    def infer(self, frames_BHW3: Image) -> Outputs:
+        self.shapes.append(frames_BHW3.shape)
+        self.places.append(frames_BHW3.__array_interface__["data"][0])
+        return super().infer(frames_BHW3)
+
+
+def frame_of(image: np.ndarray, index: int = 0) -> Frame:
+    return Frame(image, "clip.mp4", index, index / 25)
+
+
+def plain(colour: tuple[int, int, int], height: int = 48, width: int = 64) -> np.ndarray:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def thing(height: int, width: int, box: tuple[int, int, int, int], channel: int, value: int = 255) -> np.ndarray:
+    """A black picture with one box of one colour."""
+    x1, y1, x2, y2 = box
+    image = np.zeros((height, width, 3), np.uint8)
+    image[y1:y2, x1:x2, channel] = value
+    return image
+
+
+def mixture(count: int) -> list[Frame]:
+    """Frames of three sizes in turns, each with its own picture."""
+    sizes = [(48, 64), (100, 60), (64, 64)]
+    return [
+        frame_of(thing(*sizes[i % 3], (5 + i, 8, 40 + i % 15, 41), i % 3, 255 - 5 * i), index=i) for i in range(count)
+    ]
+
+
+def assert_same(got: Recognised, expected: Recognised) -> None:
+    assert got.frame is expected.frame
+    np.testing.assert_array_equal(got.results.labels_N, expected.results.labels_N)
+    np.testing.assert_allclose(got.results.scores_N, expected.results.scores_N, atol=1e-6)
+    np.testing.assert_allclose(got.results.boxes_N4, expected.results.boxes_N4, atol=1e-3)
+
+
+# Classifiers
+
+
+def test_a_classifier_names_the_colour(classifier_path: Path) -> None:
+    model = OnnxModel(classifier_path, "cpu")
+    (item,) = Recogniser(model, settle(model.contract))([frame_of(plain((20, 200, 100)))])
+    results = item.results
+    assert isinstance(results, Classification)
+    assert [results.names[i] for i in results.labels_K] == ["green", "red"]
+    np.testing.assert_allclose(results.scores_K, np.sort(expected_scores(plain((20, 200, 100))))[::-1][:2], atol=1e-5)
+
+
+def test_a_classifier_is_told_how_much_to_report(classifier_path: Path) -> None:
+    model = OnnxModel(classifier_path, "cpu")
+    frames = [frame_of(plain((20, 200, 100)))]
+    (all_of_them,) = Recogniser(model, settle(model.contract, top_k=9))(frames)
+    assert len(all_of_them.results) == 3
+    (sure_ones,) = Recogniser(model, settle(model.contract, threshold=0.5))(frames)
+    assert sure_ones.results.labels_K.tolist() == [1]
+
+
+# Detectors
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_detector_finds_the_thing_in_pixels_of_the_frame(tmp_path: Path, dynamic: bool) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", size=(96, 96), stride=32, dynamic=dynamic), "cpu")
+    (item,) = Recogniser(model, settle(model.contract))([frame_of(thing(180, 320, (60, 30, 200, 90), 1, 204))])
+    results = item.results
+    assert isinstance(results, Detections)
+    assert [COLOURS[i] for i in results.labels_N] == ["green"]
+    np.testing.assert_allclose(results.scores_N, [0.8], atol=0.02)
+    np.testing.assert_allclose(results.boxes_N4, [[60, 30, 200, 90]], atol=320 / 96)
+
+
+def test_doubles_are_suppressed(tmp_path: Path) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", doubles=True), "cpu")
+    image = np.maximum(thing(64, 64, (5, 5, 20, 20), 0), thing(64, 64, (5, 5, 20, 20), 2, 200))
+    (item,) = Recogniser(model, settle(model.contract))([frame_of(image)])
+    assert [COLOURS[i] for i in item.results.labels_N] == ["blue", "red"]
+    (item,) = Recogniser(model, settle(model.contract, iou=1.0))([frame_of(image)])
+    assert len(item.results) == 4
+
+
+def test_a_frame_without_things(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    (item,) = Recogniser(model, settle(model.contract, threshold=0.0))([frame_of(plain((0, 0, 0)))])
+    assert len(item.results) == 0
+
+
+def test_classes_that_are_not_shown_but_hidden_are_found(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    image = sum(thing(64, 64, (10 * c, 5, 10 * c + 9, 60), c, 140) for c in range(3))
+    settings = settle(model.contract, classes=["blue"], redact=["red"], threshold=0.9)
+    (item,) = Recogniser(model, settings)([frame_of(image)])
+    assert sorted(item.results.labels_N.tolist()) == [0, 2]
+
+
+# Batches
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_batch_of_mixed_sizes_is_as_good_as_one_at_a_time(tmp_path: Path, batch: int | None, dynamic: bool) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", stride=16, dynamic=dynamic, batch=batch), "cpu")
+    recogniser = Recogniser(model, settle(model.contract))
+    frames = mixture(7) + mixture(2)
+    together = recogniser(frames)
+    assert [item.frame for item in together] == frames
+    for item, frame in zip(together, frames, strict=True):
+        assert_same(item, recogniser([frame])[0])
+        assert len(item.results) == 1
+
+
+def test_frames_of_one_input_size_share_a_call(tmp_path: Path) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx", size=(64, 64)))
+    Recogniser(model, settle(model.contract))(mixture(6))
+    assert model.shapes == [(6, 64, 64, 3)]
+
+
+def test_frames_of_different_input_sizes_do_not(tmp_path: Path) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx", size=(64, 64), stride=16, dynamic=True))
+    wide, high = plain((0, 0, 0), 32, 64), plain((0, 0, 0), 64, 32)
+    Recogniser(model, settle(model.contract))([frame_of(image) for image in (wide, wide, high, wide)])
+    assert model.shapes == [(2, 32, 64, 3), (1, 64, 32, 3), (1, 32, 64, 3)]
+
+
+def test_a_graph_of_batch_1_is_called_for_each_frame(tmp_path: Path) -> None:
+    model = OnnxModel(tiny_classifier(tmp_path / "m.onnx", batch=1), "cpu")
+    colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
+    items = Recogniser(model, settle(model.contract))([frame_of(plain(colour)) for colour in colours])
+    assert [item.results.labels_K[0] for item in items] == [0, 1, 2]
+
+
+def test_no_frames_no_results(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    assert Recogniser(model, settle(model.contract))([]) == []
+
+
+def test_the_buffer_is_used_again(tmp_path: Path) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx"))
+    recogniser = Recogniser(model, settle(model.contract))
+    for count in (4, 1, 3, 4, 2):
+        items = recogniser(mixture(count))
+        assert all(len(item.results) == 1 for item in items)
+    assert len(set(model.places)) == 1
+
+
+def test_two_recognisers_share_a_model_but_no_buffer(tmp_path: Path) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx"))
+    first, second = (Recogniser(model, settle(model.contract)) for _ in range(2))
+    first(mixture(2)), second(mixture(2))
+    assert len(set(model.places)) == 2
+
+
+# Graphs that resize
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_graph_that_resizes_gets_frames_of_any_size(tmp_path: Path, count: int) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx", resize=Resize(rule="graph")))
+    frames = [frame_of(thing(90, 160, (20 + i, 30, 70, 60), i)) for i in range(count)]
+    frames.append(frame_of(thing(50, 30, (0, 1, 30, 50), 2)))
+    items = Recogniser(model, settle(model.contract))(frames)
+    assert model.shapes == [(count, 90, 160, 3), (1, 50, 30, 3)]
+    boxes = [item.results.boxes_N4.tolist() for item in items]
+    assert boxes == [[[20 + i, 30, 70, 60]] for i in range(count)] + [[[0, 1, 30, 50]]]
+
+
+def test_a_graph_that_resizes_may_get_a_part_of_a_picture(tmp_path: Path) -> None:
+    model = OnnxModel(tiny_classifier(tmp_path / "m.onnx", resize=Resize(rule="graph")), "cpu")
+    whole = np.concatenate([plain((0, 0, 250)), plain((250, 0, 0))], axis=1)
+    items = Recogniser(model, settle(model.contract))([frame_of(whole[:, :64]), frame_of(whole[:, ::-1][:, :64])])
+    assert [item.results.labels_K[0] for item in items] == [2, 0]

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from pipeline.types import Detections, Frame
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((4, 6), np.uint8),
+        np.zeros((4, 6, 1), np.uint8),
+        np.zeros((4, 6, 4), np.uint8),
+        np.zeros((4, 6, 3), np.float32),
+        np.zeros((2, 4, 6, 3), np.uint8),
+    ],
+)
+def test_a_frame_is_a_picture_of_three_colours(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="a frame must be uint8"):
+        Frame(image, "a", 0, None)
+
+
+def test_a_frame_knows_its_size_and_when_it_was_born() -> None:
+    first, second = (Frame(np.zeros((4, 6, 3), np.uint8), "a", i, None) for i in range(2))
+    assert (first.height, first.width, first.stream) == (4, 6, 0)
+    assert first.born <= second.born
+
+
+def test_detections_are_chosen_row_by_row() -> None:
+    boxes_N4 = np.arange(12, dtype=np.float32).reshape(3, 4)
+    detections = Detections(boxes_N4, np.array([2, 0, 1]), np.array([0.9, 0.8, 0.7], np.float32), ("a", "b", "c"))
+    chosen = detections.where(np.array([True, False, True]))
+    assert len(chosen) == 2
+    np.testing.assert_array_equal(chosen.boxes_N4, boxes_N4[[0, 2]])
+    assert chosen.labels_N.tolist() == [2, 1]
+    assert chosen.names == detections.names
