@@ -1,0 +1,201 @@
+"""Threads, queues, dropping and shutdown: the only module that creates threads.
+
+    sources, a thread each ──> lanes ──> workers, a thread each ──> results in order ──> the caller's thread
+
+A lane of a file waits when it is full: no frame is lost. A lane of a live source holds one frame, the newest: an older
+one that nobody took is dropped and counted. Shutdown has two phases: `stop` lets the sources end and what is in flight
+arrive; leaving the `with` block cancels whatever still runs and joins every thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_LOG = logging.getLogger(__name__)
+_POLL = 0.2  # seconds; waits are woken by each other, this is how soon they see `stop`
+_JOIN = 5.0  # seconds; a camera's read cannot be interrupted and may outlast it
+
+
+@dataclass
+class _Lane(Generic[T]):
+    newest: bool
+    capacity: int
+    items: deque[T] = field(default_factory=deque)
+    done: bool = False
+    dropped: int = 0
+
+
+class Channel(Generic[T, R]):
+    """Brings items from sources through workers to one consumer, in the order in which workers took them.
+
+    Args:
+        stop: set it to end the run cleanly; it is set when the channel is left.
+        capacity: how many items of a file wait for a worker.
+    """
+
+    def __init__(self, stop: threading.Event, capacity: int = 4) -> None:
+        self._stop = stop
+        self._capacity = capacity
+        self._lanes: list[_Lane[T]] = []
+        self._turn = 0
+        self._results: dict[int, list[R]] = {}
+        self._taken = 0  # tickets given to workers
+        self._given = 0  # tickets whose results went to the consumer
+        self._cancelled = False
+        self._failure: BaseException | None = None
+        self._threads: list[threading.Thread] = []
+        lock = threading.Lock()
+        self._lock = lock
+        self._work_to_do = threading.Condition(lock)
+        self._room_in_lane = threading.Condition(lock)
+        self._result_ready = threading.Condition(lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        with self._lock:
+            self._cancelled = True
+            self._wake_all()
+        for thread in self._threads:
+            thread.join(_JOIN)
+            if thread.is_alive():
+                _LOG.warning("%s did not end within %.0f s and is left behind", thread.name, _JOIN)
+
+    @property
+    def dropped(self) -> list[int]:
+        """How many items each lane dropped, in the order they were fed."""
+        return [lane.dropped for lane in self._lanes]
+
+    def feed(self, produce: Callable[[threading.Event], Iterator[T]], *, newest: bool) -> None:
+        """Runs `produce(stop)` on a thread of its own. With `newest`, an item not yet taken gives way to the next."""
+        lane: _Lane[T] = _Lane(newest, 1 if newest else self._capacity)
+        self._lanes.append(lane)
+        self._spawn(f"onsight-source-{len(self._lanes) - 1}", self._pump, produce, lane)
+
+    def process(self, workers: Sequence[Callable[[list[T]], list[R]]], batch: int = 1) -> Iterator[R]:
+        """Runs each worker on a thread of its own, on up to `batch` items at a time (those that are there: it never
+        waits for more), and yields their results in order.
+
+        Raises:
+            Whatever a source or a worker raised, with its own traceback.
+        """
+        ahead = len(workers) + 1  # results that may wait for the consumer: enough to overlap, few enough to stay fresh
+        for number, worker in enumerate(workers):
+            self._spawn(f"onsight-worker-{number}", self._work, worker, batch, ahead)
+        while (results := self._next_results()) is not None:
+            yield from results
+
+    def _next_results(self) -> list[R] | None:
+        with self._lock:
+            while self._failure is None and self._given not in self._results:
+                if self._exhausted() and self._taken == self._given:
+                    return None
+                self._result_ready.wait(_POLL)
+            if self._failure is not None:
+                raise self._failure
+            results = self._results.pop(self._given)
+            self._given += 1
+            self._work_to_do.notify_all()
+            return results
+
+    def _pump(self, produce: Callable[[threading.Event], Iterator[T]], lane: _Lane[T]) -> None:
+        with self._ending(lane):
+            items = produce(self._stop)
+            try:
+                for item in items:
+                    if not self._put(lane, item) or self._stop.is_set():
+                        break
+            finally:
+                getattr(items, "close", lambda: None)()
+
+    @contextmanager
+    def _ending(self, lane: _Lane[T] | None = None) -> Iterator[None]:
+        """Makes the end of a thread known together with its fault, so that no one sees the end alone."""
+        failure: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+        with self._lock:
+            self._failure = self._failure or failure
+            if lane is not None:
+                lane.done = True
+            self._wake_all()
+
+    def _put(self, lane: _Lane[T], item: T) -> bool:
+        with self._lock:
+            while len(lane.items) >= lane.capacity and not lane.newest and not self._cancelled:
+                self._room_in_lane.wait(_POLL)
+            if self._cancelled or (lane.newest and self._stop.is_set()):
+                return False
+            if len(lane.items) >= lane.capacity:
+                lane.items.popleft()
+                lane.dropped += 1
+            lane.items.append(item)
+            self._work_to_do.notify()
+            return True
+
+    def _work(self, worker: Callable[[list[T]], list[R]], batch: int, ahead: int) -> None:
+        with self._ending():
+            while (job := self._next_job(batch, ahead)) is not None:
+                ticket, items = job
+                results = worker(items)
+                with self._lock:
+                    self._results[ticket] = results
+                    self._result_ready.notify()
+
+    def _next_job(self, batch: int, ahead: int) -> tuple[int, list[T]] | None:
+        with self._lock:
+            while not self._cancelled:
+                waiting = any(lane.items for lane in self._lanes)
+                if waiting and self._taken - self._given < ahead:
+                    items = self._take(batch)
+                    self._taken += 1
+                    self._room_in_lane.notify_all()
+                    return self._taken - 1, items
+                if not waiting and self._exhausted():
+                    break
+                self._work_to_do.wait(_POLL)
+        return None
+
+    def _take(self, batch: int) -> list[T]:
+        """Up to `batch` items, one from each lane in turn."""
+        items: list[T] = []
+        misses = 0
+        while len(items) < batch and misses < len(self._lanes):
+            lane = self._lanes[self._turn]
+            self._turn = (self._turn + 1) % len(self._lanes)
+            if lane.items:
+                items.append(lane.items.popleft())
+                misses = 0
+            else:
+                misses += 1
+        return items
+
+    def _exhausted(self) -> bool:
+        """No item is left and none will come. A live source that was told to stop is not waited for."""
+        stopped = self._stop.is_set()
+        return all(not lane.items and (lane.done or (stopped and lane.newest)) for lane in self._lanes)
+
+    def _spawn(self, name: str, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _wake_all(self) -> None:
+        for condition in (self._work_to_do, self._room_in_lane, self._result_ready):
+            condition.notify_all()

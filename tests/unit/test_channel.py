@@ -1,0 +1,439 @@
+"""The channel with real threads. No test depends on how fast the machine is: they wait for events, not for time."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from pipeline import channel as channel_module
+from pipeline.channel import Channel
+
+PATIENCE = 5.0  # seconds; a wait that lasts longer has hung
+
+Produce = Callable[[threading.Event], Iterator[int]]
+
+
+@pytest.fixture(autouse=True)
+def deadline() -> Iterator[None]:
+    """A test that hangs fails, and none leaves a thread behind."""
+    if hasattr(signal, "SIGALRM"):
+        before = signal.signal(signal.SIGALRM, _too_late)
+        signal.setitimer(signal.ITIMER_REAL, 2 * PATIENCE)
+    yield
+    if hasattr(signal, "SIGALRM"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert our_threads() == []
+
+
+def _too_late(*_: object) -> None:
+    raise TimeoutError("the channel hangs")
+
+
+def our_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("onsight-")]
+
+
+def through(
+    lanes: Sequence[tuple[Produce, bool]],
+    workers: Sequence[Callable[[list[int]], list[int]]],
+    *,
+    stop: threading.Event | None = None,
+    batch: int = 1,
+    capacity: int = 4,
+    dropped: list[int] | None = None,
+) -> Iterator[int]:
+    """What comes out when every lane (what it produces, and whether only the newest counts) is fed."""
+    with Channel[int, int](stop or threading.Event(), capacity) as channel:
+        for produce, newest in lanes:
+            channel.feed(produce, newest=newest)
+        yield from channel.process(workers, batch)
+        if dropped is not None:
+            dropped[:] = channel.dropped
+
+
+def file_of(count: int) -> tuple[Produce, bool]:
+    return (lambda stop: iter(range(count)), False)
+
+
+def same(items: list[int]) -> list[int]:
+    return items
+
+
+def wait(event: threading.Event) -> None:
+    assert event.wait(PATIENCE)
+
+
+# Order and loss
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_order_is_kept_by_workers_of_random_speed(workers: int, batch: int) -> None:
+    chance = random.Random(1)
+
+    def dawdle(items: list[int]) -> list[int]:
+        time.sleep(chance.random() * 0.003)
+        return [10 * item for item in items]
+
+    assert list(through([file_of(150)], [dawdle] * workers, batch=batch)) == [10 * i for i in range(150)]
+
+
+def test_workers_run_side_by_side() -> None:
+    together = threading.Barrier(3)
+
+    def meet(items: list[int]) -> list[int]:
+        together.wait(PATIENCE)
+        return items
+
+    assert list(through([file_of(9)], [meet] * 3)) == list(range(9))
+
+
+def test_a_worker_may_give_more_or_fewer_results_than_items() -> None:
+    results = through([file_of(6)], [lambda items: [i for i in items for _ in range(i % 3)]] * 2)
+    assert list(results) == [1, 2, 2, 4, 5, 5]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_slow_consumer_holds_a_file_back(batch: int) -> None:
+    read, leads = 0, []
+    capacity, workers = 4, 2
+
+    def count(stop: threading.Event) -> Iterator[int]:
+        nonlocal read
+        for item in range(200):
+            read += 1
+            yield item
+
+    for number, _ in enumerate(through([(count, False)], [same] * workers, batch=batch, capacity=capacity)):
+        if number % 20 == 0:
+            time.sleep(0.02)
+        leads.append(read - number)
+    assert len(leads) == 200
+    assert max(leads) <= capacity + 1 + (workers + 2) * batch
+
+
+def test_of_a_live_source_only_the_newest_is_kept_and_the_others_are_counted() -> None:
+    taken, go_on, dropped = threading.Event(), threading.Event(), []
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        wait(taken)
+        yield from range(1, 10)
+        go_on.set()
+
+    def hold(items: list[int]) -> list[int]:
+        taken.set()
+        wait(go_on)
+        return items
+
+    assert list(through([(camera, True)], [hold], dropped=dropped)) == [0, 9]
+    assert dropped == [8]
+
+
+def test_a_file_drops_nothing() -> None:
+    dropped: list[int] = []
+    assert list(through([file_of(50), file_of(0)], [same], dropped=dropped)) == list(range(50))
+    assert dropped == [0, 0]
+
+
+# Batches and lanes
+
+
+def filled(channel: Channel[int, int], counts: Sequence[int], *, newest: bool = False) -> None:
+    """Feeds a lane for each count, items 0, 100, 200, … upwards, and waits until all of them lie in the lanes."""
+    for number, count in enumerate(counts):
+        channel.feed(lambda stop, first=100 * number, count=count: iter(range(first, first + count)), newest=newest)
+    for thread in our_threads():
+        thread.join(PATIENCE)
+
+
+def test_a_batch_takes_what_is_there() -> None:
+    batches: list[list[int]] = []
+    with Channel[int, int](threading.Event(), capacity=6) as channel:
+        filled(channel, [6])
+        list(channel.process([lambda items: batches.append(items) or items], batch=4))
+    assert batches == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_a_batch_never_waits_for_more() -> None:
+    shown = threading.Event()
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        wait(shown)
+        yield 1
+
+    for item in through([(camera, False)], [same], batch=8):
+        if item == 0:
+            shown.set()
+    assert item == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+def test_lanes_take_turns(batch: int) -> None:
+    with Channel[int, int](threading.Event()) as channel:
+        filled(channel, [4, 4, 2])
+        order = list(channel.process([same], batch=batch))
+    assert order == [0, 100, 200, 1, 101, 201, 2, 102, 3, 103]
+
+
+def test_a_slow_lane_does_not_hold_up_the_others() -> None:
+    release = threading.Event()
+
+    def slow(stop: threading.Event) -> Iterator[int]:
+        wait(release)
+        yield 100
+
+    got = []
+    for item in through([(slow, False), file_of(20)], [same] * 2):
+        got.append(item)
+        if len(got) == 20:
+            release.set()
+    assert got == [*range(20), 100]
+
+
+def test_each_live_lane_keeps_its_own_newest() -> None:
+    with Channel[int, int](threading.Event()) as channel:
+        filled(channel, [10, 3, 1], newest=True)
+        assert list(channel.process([same])) == [9, 102, 200]
+        assert channel.dropped == [9, 2, 0]
+
+
+def test_without_sources_there_is_nothing() -> None:
+    assert list(through([], [same])) == []
+
+
+# Faults
+
+
+def deep_fault(item: int) -> int:
+    if item == 7:
+        raise ZeroDivisionError(item)
+    return item
+
+
+def assert_own_traceback(caught: pytest.ExceptionInfo[ZeroDivisionError]) -> None:
+    assert caught.value.args == (7,)
+    assert "deep_fault" in [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert our_threads() == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_fault_in_a_worker_arrives_with_its_own_traceback(workers: int) -> None:
+    def produce(stop: threading.Event) -> Iterator[int]:
+        return iter(range(10_000))
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(through([(produce, False)], [lambda items: [deep_fault(i) for i in items]] * workers))
+    assert_own_traceback(caught)
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_fault_in_a_source_arrives_with_its_own_traceback(newest: bool) -> None:
+    def produce(stop: threading.Event) -> Iterator[int]:
+        for item in range(100):
+            yield deep_fault(item)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(through([file_of(10_000), (produce, newest)], [same] * 2))
+    assert_own_traceback(caught)
+
+
+def test_a_source_that_cannot_even_begin_is_a_fault() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(through([(lambda stop: iter([deep_fault(7)]), False)], [same]))
+    assert_own_traceback(caught)
+
+
+@pytest.fixture
+def slow_faults() -> Iterator[None]:
+    """In new threads, a fault takes its time in every function of the channel through which it passes."""
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "exception" and frame.f_code.co_filename == channel_module.__file__:
+            time.sleep(0.05)
+        return trace
+
+    before = threading.gettrace()
+    threading.settrace(trace)
+    yield
+    threading.settrace(before)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("slow_faults")
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_fault_at_the_very_end_of_the_last_source_is_not_lost(newest: bool) -> None:
+    """The end of a source must not be seen before its fault."""
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(through([(produce, newest)], [same]))
+
+
+def test_a_fault_of_the_consumer_ends_everything() -> None:
+    closed = threading.Event()
+
+    def endless(stop: threading.Event) -> Iterator[int]:
+        try:
+            yield from range(10_000_000)
+        finally:
+            closed.set()
+
+    with pytest.raises(ZeroDivisionError), closing(through([(endless, False)], [same] * 2)) as items:  # noqa: PT012
+        for item in items:
+            deep_fault(item)
+    assert closed.is_set()
+    assert our_threads() == []
+
+
+# Shutdown
+
+
+def test_stop_lets_what_is_in_flight_arrive() -> None:
+    stop, produced = threading.Event(), []
+
+    def endless(stop: threading.Event) -> Iterator[int]:
+        for item in range(10_000_000):
+            produced.append(item)
+            yield item
+
+    got = []
+    for item in through([(endless, False)], [same] * 2, stop=stop):
+        got.append(item)
+        if item == 20:
+            stop.set()
+    assert got == produced
+    assert len(got) >= 21
+
+
+def test_stop_shows_the_last_frame_of_a_live_source_that_waits() -> None:
+    stop, taken, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        wait(taken)
+        yield 1
+        stop.set()
+        go_on.set()
+
+    def hold(items: list[int]) -> list[int]:
+        taken.set()
+        wait(go_on)
+        return items
+
+    assert list(through([(camera, True)], [hold], stop=stop)) == [0, 1]
+
+
+def test_a_frame_that_comes_after_the_workers_have_left_holds_nobody_up() -> None:
+    """A camera's read may return long after `stop`, when no worker waits for a frame any more."""
+    stop, late = threading.Event(), threading.Event()
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        try:
+            yield 0
+            wait(stop)
+            for thread in our_threads():
+                if "worker" in thread.name:
+                    thread.join(PATIENCE)
+            yield 1
+        finally:
+            late.set()
+
+    got = []
+    for item in through([(camera, True)], [same] * 2, stop=stop):
+        got.append(item)
+        stop.set()
+        wait(late)
+    assert got == [0]
+
+
+def test_a_camera_that_is_blocked_in_a_read_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(channel_module, "_JOIN", 0.05)
+    stop, unplugged = threading.Event(), threading.Event()
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        wait(unplugged)
+        yield 1
+
+    got = []
+    for item in through([(camera, True)], [same], stop=stop):
+        got.append(item)
+        stop.set()
+    assert got == [0]
+    assert "onsight-source-0 did not end" in caplog.text
+    unplugged.set()
+    for thread in our_threads():
+        thread.join(PATIENCE)
+
+
+def test_the_run_may_be_stopped_before_its_first_frame() -> None:
+    stop = threading.Event()
+    stop.set()
+    closed = threading.Event()
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        try:
+            while not stop.is_set():
+                yield 0
+        finally:
+            closed.set()
+
+    assert list(through([(camera, True)], [same], stop=stop)) == []
+    assert closed.is_set()
+
+
+@pytest.mark.parametrize("newest", [False, True])
+@pytest.mark.parametrize("way", ["end", "stop", "fault", "left early"])
+def test_a_source_is_always_closed_and_on_its_own_thread(newest: bool, way: str) -> None:
+    stop, closed_on = threading.Event(), []
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        try:
+            for item in range(20 if way == "end" else 100_000):
+                yield item
+                stop.wait(0.0001)
+        finally:
+            closed_on.append(threading.current_thread().name)
+
+    def work(items: list[int]) -> list[int]:
+        if way == "fault":
+            raise ZeroDivisionError
+        return items
+
+    results = through([(produce, newest)], [work], stop=stop)
+    if way == "fault":
+        with pytest.raises(ZeroDivisionError):
+            list(results)
+    elif way == "left early":
+        next(results)
+        results.close()
+    else:
+        for _ in results:
+            if way == "stop":
+                stop.set()
+    assert closed_on == ["onsight-source-0"]
+
+
+def test_leaving_sets_stop_for_the_sources() -> None:
+    stop = threading.Event()
+    results = through([file_of(100)], [same], stop=stop)
+    next(results)
+    assert not stop.is_set()
+    results.close()
+    assert stop.is_set()
