@@ -1,0 +1,72 @@
+"""Where frames come from: one protocol, and `open_source`, which chooses by what the user wrote."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from pipeline.errors import SourceError
+from pipeline.sources.base import Source
+
+__all__ = ["Source", "open_source"]
+
+_URL = re.compile(r"(?i)(rtsps?|https?)://")
+
+
+def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1) -> Source:
+    """Opens what `spec` names, the `stream`-th source of the run.
+
+    - `0`: the webcam of that number (write `./0` for a file of that name)
+    - `rtsp://…`, `rtsps://…`: a camera
+    - `http://…`, `https://…`: a video, if it has a length, else a camera
+    - `synthetic:1920x1080@30?frames=300`: a moving picture, see `synthetic.open_synthetic`
+    - an existing path: an image by its suffix, else a video; of a folder, the images in it
+    - a glob pattern, `'img/*.jpg'` or `'img/**/*.jpg'`: the images that match
+
+    Args:
+        decode_threads: for recorded video.
+
+    Raises:
+        SourceError: it cannot be opened; the message says why and what to do.
+    """
+    if spec.isdecimal():
+        from pipeline.sources.live import Camera
+
+        return Camera(int(spec), stream)
+    if _URL.match(spec):
+        return _open_url(spec, stream, decode_threads)
+    if spec.startswith("synthetic:"):
+        from pipeline.sources.synthetic import open_synthetic
+
+        return open_synthetic(spec, stream)
+    return _open_path(spec, stream, decode_threads)
+
+
+def _open_url(url: str, stream: int, decode_threads: int) -> Source:
+    from pipeline.sources.live import Camera
+
+    camera = Camera(url, stream)
+    if not camera.recording:
+        return camera
+    from pipeline.sources.video import VideoFile
+
+    camera.close()
+    return VideoFile(url, stream, name=camera.name, decode_threads=decode_threads)
+
+
+def _open_path(spec: str, stream: int, decode_threads: int) -> Source:
+    from pipeline.sources.images import Images, image_at, images_in, images_matching, is_image
+
+    path = Path(spec)
+    if os.path.isdir(spec):
+        return Images(images_in(path), spec, stream)
+    if os.path.exists(spec):
+        if is_image(path):
+            return Images([image_at(path)], spec, stream)
+        from pipeline.sources.video import VideoFile
+
+        return VideoFile(spec, stream, decode_threads=decode_threads)
+    if any(sign in spec for sign in "*?["):
+        return Images(images_matching(spec), spec, stream)
+    raise SourceError(f"{spec} does not exist: give a video, an image, a folder, a webcam number or a URL")

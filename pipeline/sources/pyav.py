@@ -1,0 +1,50 @@
+"""Reads videos with PyAV, for codecs that OpenCV cannot decode."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import cast
+
+import av
+import numpy as np
+
+from pipeline.sources.probe import open_container, video_stream
+from pipeline.types import Image
+
+
+def decode(target: str, threads: int) -> Generator[tuple[Image, float]]:
+    """Yields upright pictures and their seconds from the start of the video stream, as far as it can be read."""
+    try:
+        container = open_container(target)
+    except av.FFmpegError:
+        return
+    with container:
+        stream = video_stream(container)
+        if stream is None:
+            return
+        stream.codec_context.thread_count = threads
+        start, time_base = stream.start_time or 0, stream.time_base or 0
+        for picture in _pictures(container, stream):
+            pts = start if picture.pts is None else picture.pts
+            yield _upright(picture), float((pts - start) * time_base)
+
+
+def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
+        try:
+            yield from packet.decode()
+        except av.InvalidDataError:
+            continue
+
+
+def _upright(picture: av.VideoFrame) -> Image:
+    image = picture.to_ndarray(format="bgr24")
+    quarters = picture.rotation // 90 % 4
+    return cast(Image, np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image)

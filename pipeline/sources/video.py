@@ -1,0 +1,85 @@
+"""A recorded video, decoded by OpenCV, or by PyAV where OpenCV cannot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TypeAlias
+
+from pipeline.sources import capture, pyav
+from pipeline.sources.probe import Claims, check_end, probe
+from pipeline.sources.timeline import FileTime
+from pipeline.types import Frame, Image, Media
+
+Decoder: TypeAlias = Callable[[str, int], Generator[tuple[Image, float]]]
+"""(path or URL, decoder threads) → upright pictures and their seconds from the start of the video stream."""
+
+_OPENCV_CANNOT = frozenset({"av1"})
+# OpenCV gives every picture the size of the first one. These may change theirs on the way.
+_RESIZING_CODECS = frozenset({"vp8", "vp9"})
+_RESIZING_FORMATS = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc"})
+
+
+class VideoFile:
+    """A video with an end: a file, or one behind an http URL.
+
+    The time 0 is the start of the video stream. `frames` and `seconds` of `media` are what the file claims.
+
+    Args:
+        target: path or URL.
+        name: as records and messages carry it; the target if not given.
+        decode_threads: each one beyond the first costs about a frame of delay and some memory.
+        decoder: chosen by the codec if not given.
+
+    Raises:
+        SourceError: the file is missing, empty, damaged, or has no video stream.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        stream: int = 0,
+        *,
+        name: str | None = None,
+        decode_threads: int = 1,
+        decoder: Decoder | None = None,
+    ) -> None:
+        url = isinstance(target, str) and "://" in target
+        self.name = name or str(target)
+        self.stream = stream
+        self._target = str(target) if url else str(Path(target).absolute())  # FFmpeg takes `a:b.mp4` for a protocol
+        self._threads = decode_threads
+        self._claims = probe(self._target, self.name)
+        self._decode = decoder or _choose(self._claims)
+        self.media = Media(
+            time_base=self._claims.time_base,
+            frames=self._claims.frames,
+            seconds=self._claims.seconds,
+            audio=Path(target) if self._claims.audio and not url else None,
+        )
+
+    @property
+    def codec(self) -> str:
+        """The name of the codec as FFmpeg gives it: `h264`, `hevc`, `av1` …"""
+        return self._claims.codec
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        """See `Source.frames`. A file that ends clearly before its end raises SourceError after its last frame."""
+        times = FileTime(self._claims.gap)
+        count, longest_gap = 0, 0.0
+        with closing(self._decode(self._target, self._threads)) as pictures:
+            for image, seconds in pictures:
+                if stop.is_set():
+                    return
+                before, pts = times.last, times.stamp(seconds)
+                longest_gap = max(longest_gap, pts - before) if count else 0.0
+                yield Frame(image, self.name, count, pts, self.stream)
+                count += 1
+        check_end(self._claims, self.name, count, times.last, longest_gap)
+
+
+def _choose(claims: Claims) -> Decoder:
+    for_pyav = claims.codec in _OPENCV_CANNOT | _RESIZING_CODECS or claims.format in _RESIZING_FORMATS
+    return pyav.decode if for_pyav else capture.decode

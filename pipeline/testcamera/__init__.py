@@ -1,0 +1,4 @@
+"""A camera to test with: serves a looping clip on this machine as RTSP and as HTTP MJPEG.
+
+python -m pipeline.testcamera clip.mp4 --rtsp-port 8554 --http-port 8080
+"""

@@ -1,0 +1,142 @@
+"""Files that end before their end, change on the way, or come over HTTP."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import struct
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from support import clips
+
+from pipeline.errors import SourceError
+from pipeline.sources import capture, open_source, pyav
+from pipeline.sources.video import Decoder, VideoFile
+
+LONG = tuple(number / 25 for number in range(100))
+BOTH = pytest.mark.parametrize("decoder", [capture.decode, pyav.decode], ids=["opencv", "pyav"])
+
+
+def cut(path: Path, part: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    return path
+
+
+@BOTH
+def test_a_cut_mp4_gives_what_it_has_and_then_fails(tmp_path: Path, decoder: Decoder) -> None:
+    clip = clips.write_clip(tmp_path / "clip.mp4", LONG, options={"movflags": "faststart"})
+    frames, message = clips.read_all(VideoFile(cut(clip, 0.6), decoder=decoder))
+    assert 20 < len(frames) < 80
+    assert [clips.number_in(frame.image) for frame in frames[:-1]] == list(range(len(frames) - 1))
+    assert message == f"{clip} ended after {len(frames)} of 100 frames: the file is truncated or damaged"
+
+
+@BOTH
+def test_a_cut_mkv_gives_what_it_has_and_then_fails(tmp_path: Path, decoder: Decoder) -> None:
+    clip = cut(clips.write_clip(tmp_path / "clip.mkv", LONG), 0.6)
+    frames, message = clips.read_all(VideoFile(clip, decoder=decoder))
+    assert 20 < len(frames) < 80
+    assert f"ended after {len(frames)} frames" in message
+    assert "of 4.0 s" in message
+
+
+@BOTH
+def test_a_file_without_any_picture_fails(tmp_path: Path, decoder: Decoder) -> None:
+    clip = clips.write_clip(tmp_path / "clip.mp4", options={"movflags": "faststart"})
+    data = clip.read_bytes()
+    clip.write_bytes(data[: data.index(b"mdat") + 4])
+    with pytest.raises(SourceError, match="no frame that can be decoded"):
+        list(VideoFile(clip, decoder=decoder).frames(threading.Event()))
+
+
+@BOTH
+def test_an_edit_list_is_no_failure(tmp_path: Path, decoder: Decoder) -> None:
+    clip = clips.write_clip(tmp_path / "clip.mp4", LONG)
+    data = bytearray(clip.read_bytes())
+    entry = data.index(b"elst") + 12
+    milliseconds, start = struct.unpack_from(">Ii", data, entry)
+    struct.pack_into(">Ii", data, entry, milliseconds - 2000, start + 2 * 90_000)
+    clip.write_bytes(data)
+    frames = list(VideoFile(clip, decoder=decoder).frames(threading.Event()))
+    assert [clips.number_in(frame.image) for frame in frames] == list(range(50, 100))
+    assert frames[0].pts == 0
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "times"), [("clip.mp4", LONG), ("clip.mkv", (0.0, 40.0, 40.04))])
+def test_a_last_frame_that_stands_long_is_no_failure(
+    tmp_path: Path, decoder: Decoder, name: str, times: tuple[float, ...]
+) -> None:
+    source = VideoFile(clips.write_clip(tmp_path / name, times, last=60.0), decoder=decoder)
+    frames, message = clips.read_all(source)
+    assert source.media.seconds == pytest.approx(times[-1] + 60, abs=0.1)
+    assert [frame.pts for frame in frames] == pytest.approx(times)
+    assert message == ""
+
+
+def test_a_recording_without_its_end_has_no_claim_to_break(tmp_path: Path) -> None:
+    clip = cut(clips.write_clip(tmp_path / "clip.ts", LONG), 0.6)
+    assert 20 < len(list(open_source(str(clip)).frames(threading.Event()))) < 80
+
+
+def test_frames_take_the_size_of_the_stream(tmp_path: Path) -> None:
+    frames = list(open_source(str(clips.write_growing_clip(tmp_path / "clip.ts"))).frames(threading.Event()))
+    assert [(frame.width, frame.height) for frame in frames] == [(160, 120)] * 10 + [(320, 240)] * 10
+    assert [clips.number_in(frame.image) for frame in frames] == list(range(20))
+
+
+def test_joined_recordings_go_on_growing(tmp_path: Path) -> None:
+    clip = clips.write_clip(tmp_path / "clip.ts", LONG)
+    clip.write_bytes(clip.read_bytes() * 2)
+    times = [frame.pts for frame in open_source(str(clip)).frames(threading.Event())]
+    assert len(times) > 195
+    assert times[-1] == pytest.approx(len(times) * 0.04, abs=0.3)
+    assert all(later > earlier for earlier, later in pairwise(times))
+
+
+def test_a_video_over_http_has_an_end(tmp_path: Path) -> None:
+    clips.write_clip(tmp_path / "clip.mp4", options={"movflags": "faststart"})
+    clips.write_clip(tmp_path / "cut.mp4", LONG, options={"movflags": "faststart"})
+    cut(tmp_path / "cut.mp4", 0.6)
+    serve = functools.partial(_QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://user:secret@127.0.0.1:{server.server_port}"
+        whole, broken = open_source(f"{url}/clip.mp4"), open_source(f"{url}/cut.mp4")
+        assert not whole.media.live
+        assert whole.name == f"http://127.0.0.1:{server.server_port}/clip.mp4"
+        frames = list(whole.frames(threading.Event()))
+        assert [clips.number_in(frame.image) for frame in frames] == list(range(20))
+        with pytest.raises(SourceError, match="ended after") as caught:
+            list(broken.frames(threading.Event()))
+        with pytest.raises(SourceError, match="404") as missing:
+            open_source(f"{url}/none.mp4")
+        server.shutdown()
+    assert "secret" not in f"{caught.value}{missing.value}"
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_opening_and_reading_is_silent(tmp_path: Path) -> None:
+    clip = cut(clips.write_clip(tmp_path / "clip.mp4", LONG, options={"movflags": "faststart"}), 0.6)
+    script = (
+        "import sys, threading\nfrom pipeline.errors import SourceError\nfrom pipeline.sources import open_source\n"
+        "try: list(open_source(sys.argv[1]).frames(threading.Event()))\nexcept SourceError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(clip)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+def test_importing_the_package_loads_no_decoder() -> None:
+    script = "import sys, pipeline.sources; print([name for name in ('cv2', 'av') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
