@@ -1,0 +1,187 @@
+"""Records: what was seen in each frame, as JSON lines or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import SinkError, StopStream
+from pipeline.sinks.base import Sink
+from pipeline.sinks.partial import check_file, check_suffix, finish, partial_path, writing
+from pipeline.types import Annotated, Detections, Frame, Results
+
+COLUMNS = ("source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2")
+
+
+def open_records(path: str, live: bool) -> Sink:
+    """The sink for `--records PATH`: `-` is standard output as JSON lines, else the suffix tells.
+
+    Args:
+        path: `-` or a file called *.jsonl or *.csv.
+        live: the source has no end: append to the file in place, frame by frame.
+
+    Raises:
+        SinkError: the file cannot be made.
+    """
+    if path == "-":
+        return StdoutSink()
+    kinds = {".jsonl": JsonlSink, ".csv": CsvSink}
+    return kinds[check_suffix(Path(path), kinds)](path, append=live)
+
+
+def to_record(frame: Frame, results: Results) -> dict[str, Any]:
+    """The record of a frame: plain values, ready for JSON.
+
+    `pts` is in seconds or None, `box` is [x1, y1, x2, y2] in pixels of the frame and absent for classifiers.
+    """
+    return {
+        "source": frame.source,
+        "frame": frame.index,
+        "pts": None if frame.pts is None else round(frame.pts, 6),
+        "width": frame.width,
+        "height": frame.height,
+        "results": _to_results(results),
+    }
+
+
+def _to_results(results: Results) -> list[dict[str, Any]]:
+    names = results.names
+    if isinstance(results, Detections):
+        rows = zip(results.labels_N.tolist(), _rounded(results.scores_N, 4), _rounded(results.boxes_N4, 2), strict=True)
+        return [{"label": names[i], "label_id": i, "score": score, "box": box} for i, score, box in rows]
+    pairs = zip(results.labels_K.tolist(), _rounded(results.scores_K, 4), strict=True)
+    return [{"label": names[i], "label_id": i, "score": score} for i, score in pairs]
+
+
+def _rounded(values: NDArray[np.float32], digits: int) -> list[Any]:
+    return np.round(values.astype(np.float64), digits).tolist()  # type: ignore[no-any-return]
+
+
+class _RecordFile:
+    """A file in UTF-8 that grows with every frame. Each kind tells its suffix, its header and how a record is written.
+
+    Args:
+        path: the final name.
+        append: add to the file in place and flush every frame, instead of a new file that gets its name when whole.
+    """
+
+    draws = False
+    suffix: ClassVar[str]
+    header: ClassVar[str] = ""
+
+    def __init__(self, path: str | Path, append: bool = False) -> None:
+        self._path = check_file(path, (self.suffix,))
+        self._append = append
+        self._file: BinaryIO | None = None
+        self._closed = False
+        if append and self._path.exists() and not os.access(self._path, os.W_OK):
+            raise SinkError(f"{self._path} cannot be written to; change its permissions or choose another file")
+
+    def write(self, item: Annotated) -> None:
+        text = self._format(to_record(item.frame, item.results))
+        with writing(self._path):
+            file = self._file or self._open()
+            file.write(_encode(text))
+            if self._append:
+                file.flush()
+
+    def close(self, whole: bool = True) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            with writing(self._path):
+                self._finish(whole)
+        except SinkError:
+            if whole:
+                raise
+
+    def _format(self, record: dict[str, Any]) -> str:
+        raise NotImplementedError
+
+    def _open(self) -> BinaryIO:
+        self._file = open(self._path, "ab") if self._append else open(partial_path(self._path), "wb")  # noqa: SIM115
+        if self._file.tell() == 0:
+            self._file.write(self.header.encode())
+        return self._file
+
+    def _finish(self, whole: bool) -> None:
+        if self._file is None and not whole:
+            return
+        (self._file or self._open()).close()
+        if whole and not self._append:
+            finish(self._path)
+
+
+class JsonlSink(_RecordFile):
+    """One JSON object a frame, one frame a line."""
+
+    suffix = ".jsonl"
+
+    def _format(self, record: dict[str, Any]) -> str:
+        return _to_line(record)
+
+
+class CsvSink(_RecordFile):
+    """One row a result, `COLUMNS` as the header; a frame without results gives no row."""
+
+    suffix = ".csv"
+    header = ",".join(COLUMNS) + "\n"
+
+    def _format(self, record: dict[str, Any]) -> str:
+        results = record.pop("results")
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        for result in results:
+            box = result.get("box", ("", "", "", ""))
+            rows.writerow([*record.values(), result["label"], result["label_id"], result["score"], *box])
+        return text.getvalue()
+
+
+class StdoutSink:
+    """JSON lines on standard output, flushed every frame. A reader that goes away (`| head`) ends the run."""
+
+    draws = False
+
+    def __init__(self) -> None:
+        if sys.stdout is None:
+            raise SinkError("standard output is closed; write the records to a file")
+        self._file = sys.stdout.buffer
+
+    def write(self, item: Annotated) -> None:
+        try:
+            with writing("standard output"):
+                self._file.write(_encode(_to_line(to_record(item.frame, item.results))))
+                self._file.flush()
+        except SinkError as error:
+            _abandon_stdout()
+            if isinstance(error.__cause__, BrokenPipeError):
+                raise StopStream from None
+            raise
+
+    def close(self, whole: bool = True) -> None:
+        """Standard output is not ours to close."""
+
+
+def _to_line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def _encode(text: str) -> bytes:
+    # File names that are no UTF-8 reach us with lone surrogates: these are escaped, as JSON allows.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _abandon_stdout() -> None:
+    """Sends what is left in the buffer nowhere, or the interpreter would fail once more when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
