@@ -1,0 +1,161 @@
+"""Where the frames of a run go: which sinks there are for which source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.config import RunConfig
+from pipeline.errors import SinkError
+from pipeline.sinks.base import Sink
+from pipeline.sinks.images import image_folder, one_image
+from pipeline.sinks.records import open_records
+from pipeline.sinks.video import VideoSink
+from pipeline.sinks.window import WindowSink
+from pipeline.sources import Source
+from pipeline.tally import Tally
+from pipeline.types import Annotated
+
+
+class Outputs:
+    """The sinks of a run: `own` ones for each source, `shared` ones for all.
+
+    A context manager: sinks get their final names when it is left without an error. The own sinks of a file are closed
+    as soon as the next file begins; those of a source that failed keep their partial names.
+    """
+
+    def __init__(
+        self, own: Sequence[Sequence[Sink]], shared: Iterable[Sink], sources: Sequence[Source], tallies: Sequence[Tally]
+    ) -> None:
+        self._own = [list(sinks) for sinks in own]
+        self._shared = list(shared)
+        self._live = [source.media.live for source in sources]
+        self._tallies = tallies
+        self._file: int | None = None
+
+    def add(self, sinks: Iterable[Sink]) -> None:
+        self._shared.extend(sinks)
+
+    @property
+    def draws(self) -> bool:
+        """Whether any sink wants the results drawn."""
+        return any(sink.draws for sinks in (self._shared, *self._own) for sink in sinks)
+
+    def write(self, item: Annotated) -> None:
+        stream = item.frame.stream
+        if not self._live[stream] and stream != self._file:
+            if self._file is not None:
+                self._finish(self._file)
+            self._file = stream
+        for sink in (*self._own[stream], *self._shared):
+            sink.write(item)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        whole = error is None
+        ends = [(sink, whole and self._is_whole(i)) for i, sinks in enumerate(self._own) for sink in sinks]
+        complete = whole and all(self._is_whole(i) for i in range(len(self._own)))
+        _close([*ends, *((sink, complete) for sink in self._shared)])
+
+    def _is_whole(self, stream: int) -> bool:
+        return self._tallies[stream].error is None
+
+    def _finish(self, stream: int) -> None:
+        sinks, self._own[stream] = self._own[stream], []
+        _close([(sink, self._is_whole(stream)) for sink in sinks])
+
+
+def plan_outputs(
+    config: RunConfig, sources: Sequence[Source], tallies: Sequence[Tally], encode_threads: int
+) -> Outputs:
+    """The sinks that `config` asks for. Nothing is written yet, but what cannot be written is found out.
+
+    Raises:
+        SinkError: an output of unknown suffix, one that cannot be written, or one that would overwrite a source.
+    """
+    own: list[list[Sink]] = [[] for _ in sources]
+    shared: list[Sink] = []
+    if config.output is not None:
+        own = [[sink] for sink in _pictures(config.output, sources, encode_threads)]
+    if config.records is not None:
+        _refuse_overwriting(Path(config.records), sources)
+        shared.append(open_records(config.records, live=any(source.media.live for source in sources)))
+    if config.show:
+        shared.append(WindowSink("Onsight: q ends it"))
+    return Outputs(own, shared, sources, tallies)
+
+
+def _pictures(output: str, sources: Sequence[Source], threads: int) -> list[Sink]:
+    path = Path(output)
+    many = len(sources) > 1 or (sources[0].media.still and sources[0].media.frames != 1)
+    if path.is_dir() or not path.suffix or output.endswith(("/", "\\")):
+        return _folder(path, sources, threads)
+    if many:
+        raise SinkError(f"several pictures or sources cannot go into one file {output}: give --output a folder")
+    _refuse_overwriting(path, sources)
+    if sources[0].media.still:
+        return [one_image(path)]
+    return [VideoSink(path, sources[0].media, threads=threads)]
+
+
+def _folder(folder: Path, sources: Sequence[Source], threads: int) -> list[Sink]:
+    if not folder.parent.is_dir():
+        raise SinkError(f"the folder {folder.parent} does not exist: make it first")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the output folder {folder} cannot be made: {error.strerror}") from None
+    pictures = image_folder(folder)
+    taken: set[str] = set()
+    sinks: list[Sink] = []
+    for source in sources:
+        if source.media.still:
+            sinks.append(pictures)
+            continue
+        path = folder / _free_name(_stem(source), taken)
+        _refuse_overwriting(path, sources)
+        sinks.append(VideoSink(path, source.media, threads=threads))
+    return sinks
+
+
+def _stem(source: Source) -> str:
+    """`clip` for clip.mp4, `camera-0` for a webcam; of anything else the letters, digits, dots and dashes."""
+    name = source.name
+    if name.isdecimal():
+        return f"camera-{name}"
+    if ":" not in name or Path(name).exists():
+        return Path(name).stem
+    return re.sub(r"[^\w.-]+", "_", name.partition("://")[2] or name).removesuffix(".mp4").strip("_") or "stream"
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    name, number = f"{stem}.mp4", 1
+    while name.casefold() in taken:
+        name, number = f"{stem}-{number}.mp4", number + 1
+    taken.add(name.casefold())
+    return name
+
+
+def _refuse_overwriting(path: Path, sources: Sequence[Source]) -> None:
+    for source in sources:
+        if path.resolve() == Path(source.name).resolve():
+            raise SinkError(f"{path} is a source: choose another output")
+
+
+def _close(ends: Iterable[tuple[Sink, bool]]) -> None:
+    """Closes every sink, whole or not, also when one of them fails; the first failure is raised then."""
+    errors: list[Exception] = []
+    for sink, whole in ends:
+        try:
+            sink.close(whole)
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

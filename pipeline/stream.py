@@ -1,0 +1,220 @@
+"""The frame's journey: source → batch → model → redact → overlay → sinks.
+
+`journey` is the whole of it; `recognise` and `run` are the two ways to go on it from Python, and the command line is a
+thin user of `run`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline import schedule
+from pipeline.channel import Channel
+from pipeline.config import RunConfig, build_config
+from pipeline.errors import ConfigError, OnsightError, StopStream
+from pipeline.meter import Meter
+from pipeline.model import OnnxModel
+from pipeline.outputs import plan_outputs
+from pipeline.overlay import Overlay
+from pipeline.recogniser import Recogniser
+from pipeline.redact import Redactor
+from pipeline.settings import Settings, settle
+from pipeline.sinks.base import Sink
+from pipeline.sources import Source, open_source
+from pipeline.tally import Summary, Tally
+from pipeline.terms import Device
+from pipeline.types import Annotated, Frame, Recognised, Redacted
+
+_LOG = logging.getLogger(__name__)
+
+
+def journey(
+    sources: Sequence[Source],
+    recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
+    redact: Callable[[Recognised], Redacted | None],
+    overlay: Callable[[Redacted], Annotated],
+    tallies: Sequence[Tally],
+    stop: threading.Event,
+    batch: int = 1,
+) -> Generator[Annotated]:
+    """Each source and each recogniser works on a thread of its own; redaction, overlay and sinks on the caller's.
+
+    Live sources run side by side and show their newest frame; files come one after the other and lose none.
+    A source that fails ends alone, its error in its tally; a fault in any stage is raised here.
+    """
+    with Channel[Frame, Recognised](stop) as channel:
+        for lane in _lanes(sources):
+            channel.feed(partial(_read, lane, tallies), newest=lane[0].media.live)
+        try:
+            for recognised in channel.process(recognisers, batch):
+                tally = tallies[recognised.frame.stream]
+                if (redacted := redact(recognised)) is None:
+                    tally.withheld += 1
+                    continue
+                tally.frames += 1
+                yield overlay(redacted)
+        finally:
+            for lane, dropped in zip(_lanes(sources), channel.dropped, strict=True):
+                tallies[lane[0].stream].dropped = dropped
+
+
+def _lanes(sources: Sequence[Source]) -> list[list[Source]]:
+    """The sources that are read one after the other: each live one alone, all files together."""
+    files = [source for source in sources if not source.media.live]
+    return [[source] for source in sources if source.media.live] + ([files] if files else [])
+
+
+def _read(lane: Sequence[Source], tallies: Sequence[Tally], stop: threading.Event) -> Iterator[Frame]:
+    for source in lane:
+        try:
+            yield from source.frames(stop)
+        except OnsightError as error:
+            _LOG.info("%s", error)
+            tallies[source.stream].error = error
+        if stop.is_set():
+            return
+
+
+def open_model(path: str | Path, device: Device = "auto", *, threads: int = 0) -> OnnxModel:
+    """Loads a model file that carries a contract; see `OnnxModel`."""
+    return OnnxModel(path, device, threads)
+
+
+def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **options: Any) -> Iterator[Annotated]:
+    """Yields every frame with its results, drawn on.
+
+    Args:
+        sources: one or several of: file, camera index, URL, folder, glob.
+        model: a model or the path of one.
+        options: fields of `RunConfig`, such as `threshold=0.5` or `redact="person"`; outputs are the caller's business.
+    """
+    if chosen := {"output", "records", "show"} & options.keys():
+        raise ConfigError(f"'{min(chosen)}' is for run(); recognise() writes nothing")
+    config, loaded = _configure(sources, model, options)
+    opened = open_sources(config.sources)
+    network = loaded or _load(config, opened)
+    tallies = [Tally(source.name) for source in opened]
+    yield from _start(config, _settle(config, network), opened, network, tallies, threading.Event(), draw=config.draw)
+    _raise_first(tallies)
+
+
+def run(
+    sources: str | Sequence[str],
+    model: str | Path | OnnxModel,
+    *,
+    stop: threading.Event | None = None,
+    **options: Any,
+) -> Summary:
+    """Recognises the sources and writes the outputs, until they end or `stop` is set.
+
+    Args:
+        sources, model: as for `recognise`.
+        options: fields of `RunConfig`, such as `output="labelled.mp4"`, `records="labelled.jsonl"`, `show=True`.
+
+    Raises:
+        OnsightError: something the user can mend; a source that failed is told after the others have ended.
+    """
+    config, loaded = _configure(sources, model, options)
+    summary = execute(config, model=loaded, stop=stop)
+    _raise_first(summary.sources)
+    return summary
+
+
+def execute(
+    config: RunConfig,
+    *,
+    model: OnnxModel | None = None,
+    extra_sinks: Callable[[Sequence[Source], OnnxModel], Sequence[Sink]] = lambda sources, model: (),
+    stop: threading.Event | None = None,
+) -> Summary:
+    """`run` for a ready configuration. A source's failure is in the summary, not raised."""
+    stop = stop or threading.Event()
+    sources = open_sources(config.sources)
+    model = model or _load(config, sources)
+    settings = _settle(config, model)
+    tallies = [Tally(source.name) for source in sources]
+    outputs = plan_outputs(config, sources, tallies, _plan(sources, model).encode)
+    outputs.add(extra_sinks(sources, model))
+    frames = _start(config, settings, sources, model, tallies, stop, draw=config.draw and outputs.draws)
+    started = time.perf_counter()
+    with outputs:
+        try:
+            for annotated in frames:
+                outputs.write(annotated)
+        except StopStream:
+            stop.set()
+        finally:
+            frames.close()
+    return Summary(time.perf_counter() - started, model.device, model.providers, tallies)
+
+
+def open_sources(specs: Sequence[str]) -> list[Source]:
+    """Opens every source of a run, or none."""
+    return [open_source(spec, stream) for stream, spec in enumerate(specs)]
+
+
+def _configure(
+    sources: str | Sequence[str], model: str | Path | OnnxModel, options: dict[str, Any]
+) -> tuple[RunConfig, OnnxModel | None]:
+    loaded = model if isinstance(model, OnnxModel) else None
+    if loaded and "device" in options:
+        raise ConfigError("'device' is chosen when a model is opened; give it to open_model()")
+    path = loaded.path if loaded else model
+    return build_config({"sources": sources, "model": str(path), **options}), loaded
+
+
+def _load(config: RunConfig, sources: Sequence[Source]) -> OnnxModel:
+    live = any(source.media.live for source in sources)
+    return OnnxModel(config.model, config.device, schedule.plan(live=live, gpu=False).model)
+
+
+def _plan(sources: Sequence[Source], model: OnnxModel) -> schedule.Schedule:
+    return schedule.plan(live=any(source.media.live for source in sources), gpu=model.device != "cpu")
+
+
+def _settle(config: RunConfig, model: OnnxModel) -> Settings:
+    return settle(
+        model.contract,
+        threshold=config.threshold,
+        iou=config.iou,
+        top_k=config.top_k,
+        classes=config.classes,
+        redact=config.redact,
+    )
+
+
+def _start(
+    config: RunConfig,
+    settings: Settings,
+    sources: Sequence[Source],
+    model: OnnxModel,
+    tallies: Sequence[Tally],
+    stop: threading.Event,
+    *,
+    draw: bool,
+) -> Generator[Annotated]:
+    recognisers = [Recogniser(model, settings) for _ in range(_plan(sources, model).workers)]
+    redact = Redactor(settings.redacted, config.redact_style, settings.classes, settings.threshold)
+    return journey(sources, recognisers, redact, _painter(draw, config.status), tallies, stop, config.batch)
+
+
+def _painter(draw: bool, status: bool) -> Callable[[Redacted], Annotated]:
+    if not draw:
+        return lambda redacted: Annotated(redacted, redacted.frame.image)
+    overlay = Overlay()
+    if not status:
+        return overlay
+    meter = Meter()
+    return lambda redacted: overlay(redacted, meter.tick(redacted.frame))
+
+
+def _raise_first(tallies: Sequence[Tally]) -> None:
+    for tally in tallies:
+        if tally.error is not None:
+            raise tally.error

@@ -1,0 +1,65 @@
+"""What a run counts: per source while it goes on, and in sum when it is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import OnsightError
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the frames of one source: shown, dropped because a newer one was there, withheld by redaction."""
+
+    source: str
+    frames: int = 0
+    dropped: int = 0
+    withheld: int = 0
+    error: OnsightError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        counts = {"source": self.source, "frames": self.frames, "dropped": self.dropped, "withheld": self.withheld}
+        return counts if self.error is None else {**counts, "error": str(self.error)}
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run that is over. `seconds` runs from the first frame asked for to the last sink closed."""
+
+    seconds: float
+    device: str
+    providers: list[str]
+    sources: list[Tally]
+
+    @property
+    def frames(self) -> int:
+        return sum(tally.frames for tally in self.sources)
+
+    @property
+    def dropped(self) -> int:
+        return sum(tally.dropped for tally in self.sources)
+
+    @property
+    def withheld(self) -> int:
+        return sum(tally.withheld for tally in self.sources)
+
+    @property
+    def fps(self) -> float:
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def errors(self) -> list[OnsightError]:
+        return [tally.error for tally in self.sources if tally.error is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `onsight run --json` prints."""
+        return {
+            "frames": self.frames,
+            "seconds": round(self.seconds, 3),
+            "fps": round(self.fps, 2),
+            "dropped": self.dropped,
+            "device": self.device,
+            "providers": self.providers,
+            "sources": [tally.to_json() for tally in self.sources],
+        }

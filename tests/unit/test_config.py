@@ -1,0 +1,178 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import RunConfig, build_config
+from pipeline.errors import ConfigError
+
+NEEDED = {"sources": ["clip.mp4"], "model": "m.onnx"}
+
+
+@pytest.fixture
+def yaml(tmp_path: Path):
+    def write(text: str | bytes) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def reason(flags: dict[str, Any], file: Path | None = None) -> str:
+    """The message of the error, which is one line."""
+    with pytest.raises(ConfigError) as caught:
+        build_config(flags, file)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_not_said_has_a_default() -> None:
+    config = build_config(NEEDED)
+    assert config == RunConfig(sources=("clip.mp4",), model="m.onnx")
+    assert (config.device, config.batch, config.draw, config.progress) == ("auto", 1, True, True)
+    assert (config.threshold, config.iou, config.top_k, config.output, config.records) == (None,) * 5
+    assert (config.classes, config.redact, config.redact_style) == ((), (), "blur")
+    assert (config.show, config.status, config.json_summary) == (False, False, False)
+
+
+def test_flags_win_over_the_file(yaml) -> None:
+    file = yaml("sources: [a.mp4, b.mp4]\nmodel: a.onnx\nthreshold: 0.5\niou: 0.1\nclasses: [car]\n")
+    config = build_config({"sources": ("c.mp4",), "threshold": 0.0, "classes": "cat,dog"}, file)
+    assert config.sources == ("c.mp4",)
+    assert config.model == "a.onnx"
+    assert (config.threshold, config.iou) == (0.0, 0.1)
+    assert config.classes == ("cat", "dog")
+
+
+def test_every_key_may_stand_in_the_file(yaml) -> None:
+    text = """
+    sources: clip.mp4
+    model: m.onnx
+    output: out.mp4
+    records: out.jsonl
+    show: true
+    device: cpu
+    threshold: 0.5
+    iou: 0.4
+    top-k: 3
+    classes: [car, traffic light]
+    redact: person, face
+    redact-style: fill
+    draw: false
+    status: true
+    batch: 4
+    progress: false
+    json: true
+    """
+    config = build_config({}, yaml(text))
+    assert set(config.model_fields_set) == set(RunConfig.model_fields)
+    assert config.top_k == 3
+    assert config.redact == ("person", "face")
+    assert config.redact_style == "fill"
+    assert config.classes == ("car", "traffic light")
+    assert config.json_summary is True
+
+
+@pytest.mark.parametrize("key", ["redact-style", "redact_style"])
+def test_a_key_is_written_with_dashes_or_underscores(yaml, key: str) -> None:
+    assert build_config(NEEDED, yaml(f"{key}: pixelate")).redact_style == "pixelate"
+
+
+@pytest.mark.parametrize(
+    ("given", "sources"),
+    [
+        ("clip.mp4", ("clip.mp4",)),
+        (0, ("0",)),
+        ([0, 1], ("0", "1")),
+        (["a, b.mp4"], ("a, b.mp4",)),
+        (Path("a") / "b.mp4", (str(Path("a") / "b.mp4"),)),
+    ],
+)
+def test_sources_are_one_or_many(given: object, sources: tuple[str, ...]) -> None:
+    assert build_config({"sources": given, "model": "m.onnx"}).sources == sources
+
+
+@pytest.mark.parametrize(
+    ("given", "names"), [("a,b", ("a", "b")), (" a , b b,", ("a", "b b")), (["a", "b"], ("a", "b")), ("", ())]
+)
+def test_names_are_a_list_or_a_text_with_commas(given: object, names: tuple[str, ...]) -> None:
+    assert build_config({**NEEDED, "classes": given, "redact": given}).classes == names
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("treshold", "threshold"), ("redact-stile", "redact_style"), ("ouput", "output"), ("js0n", "json")],
+)
+def test_an_unknown_key_is_told_what_it_may_have_meant(yaml, key: str, meant: str) -> None:
+    file = yaml(f"{key}: 1")
+    message = reason(NEEDED, file)
+    assert message.startswith(f"unknown key '{key.replace('-', '_')}'")
+    assert meant in message
+    assert str(file) in message
+
+
+def test_an_unknown_key_that_is_near_to_none_is_told_all() -> None:
+    message = reason({**NEEDED, "xyzzy": 1})
+    for name in ("sources", "model", "redact_style", "json"):
+        assert name in message
+
+
+@pytest.mark.parametrize(("missing", "hint"), [("sources", "a camera index or a URL"), ("model", "--model FILE.onnx")])
+def test_what_is_missing_is_named(missing: str, hint: str) -> None:
+    assert hint in reason({key: value for key, value in NEEDED.items() if key != missing})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("threshold", 1.5),
+        ("threshold", -0.1),
+        ("threshold", "high"),
+        ("threshold", float("nan")),
+        ("iou", 2),
+        ("top_k", 0),
+        ("top_k", 1.5),
+        ("batch", 0),
+        ("batch", 1000),
+        ("device", "gpu"),
+        ("redact_style", "mosaic"),
+        ("show", "perhaps"),
+        ("classes", 3.5),
+        ("sources", []),
+        ("model", None),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: object) -> None:
+    assert reason({**NEEDED, key: value}).startswith(f"'{key}' cannot be {value!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("model: [m.onnx", "not valid YAML, line"),
+        ("a: b: c", "not valid YAML, line 1"),
+        ("\tmodel: m.onnx", "not valid YAML, line 1"),
+        ("? [a]\n: b", "not valid YAML"),
+        (b"\xff\xfe\xff", "not valid YAML"),
+        (b"model: \x00", "not valid YAML"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "not valid YAML"),
+        ("- model", "must hold keys and values, not a list"),
+        ("model", "must hold keys and values, not a str"),
+        ("!!python/object/apply:os.getcwd []", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(yaml, text: str | bytes, hint: str) -> None:
+    file = yaml(text)
+    message = reason(NEEDED, file)
+    assert str(file) in message
+    assert hint in message
+
+
+def test_an_empty_file_says_nothing(yaml) -> None:
+    assert build_config(NEEDED, yaml("# nothing yet\n")) == build_config(NEEDED)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    assert "run.yaml cannot be read: No such file" in reason(NEEDED, tmp_path / "run.yaml")
+    assert "cannot be read: " in reason(NEEDED, tmp_path)

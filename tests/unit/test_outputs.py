@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.config import RunConfig
+from pipeline.errors import SinkError, SourceError
+from pipeline.outputs import Outputs, plan_outputs
+from pipeline.sinks.memory import MemorySink
+from pipeline.tally import Tally
+from pipeline.types import Annotated, Classification, Frame, Media, Redacted
+
+
+@dataclass
+class Named:
+    """A source as far as outputs look at it."""
+
+    name: str
+    stream: int = 0
+    media: Media = field(default_factory=Media)
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        return iter(())
+
+
+class Broken(MemorySink):
+    """Fails when it is closed."""
+
+    def close(self, whole: bool = True) -> None:
+        super().close(whole)
+        raise SinkError("the disk is full")
+
+
+LIVE = Media(live=True)
+IMAGE = Media(still=True, frames=1)
+FOLDER = Media(still=True, frames=9)
+
+
+def item(stream: int = 0, source: str = "clip.mp4") -> Annotated:
+    frame = Frame(np.zeros((16, 16, 3), np.uint8), source, 0, 0.0, stream)
+    return Annotated(Redacted(frame, Classification(np.zeros(0, np.int64), np.zeros(0, np.float32), ())), frame.image)
+
+
+def sources_of(*medias: Media) -> list[Named]:
+    return [Named(f"source-{i}.mp4", i, media) for i, media in enumerate(medias)]
+
+
+def tallies_of(sources: Sequence[Named]) -> list[Tally]:
+    return [Tally(source.name) for source in sources]
+
+
+def outputs_of(
+    own: Sequence[Sequence[MemorySink]], shared: Sequence[MemorySink], *medias: Media
+) -> tuple[Outputs, list[Tally]]:
+    sources = sources_of(*medias)
+    tallies = tallies_of(sources)
+    return Outputs(own, shared, sources, tallies), tallies
+
+
+def plan(sources: Sequence[Named], **options: object) -> Outputs:
+    config = RunConfig(sources=tuple(source.name for source in sources), model="m.onnx", **options)
+    return plan_outputs(config, sources, tallies_of(sources), 1)
+
+
+def refusal(sources: Sequence[Named], **options: object) -> str:
+    with pytest.raises(SinkError) as caught:
+        plan(sources, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Which sink gets what
+
+
+def test_a_frame_goes_to_the_sinks_of_its_source_and_to_the_shared_ones() -> None:
+    own, shared = [[MemorySink()], [MemorySink()]], MemorySink()
+    outputs, _ = outputs_of(own, [shared], LIVE, LIVE)
+    items = [item(0), item(1), item(0)]
+    with outputs:
+        for each in items:
+            outputs.write(each)
+    assert own[0][0].items == [items[0], items[2]]
+    assert own[1][0].items == [items[1]]
+    assert shared.items == items
+
+
+def test_sinks_may_be_added() -> None:
+    added = MemorySink()
+    outputs, _ = outputs_of([[]], [], Media())
+    outputs.add([added])
+    with outputs:
+        outputs.write(item())
+    assert len(added.items) == 1
+    assert added.whole is True
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "draws"),
+    [
+        ([], [], False),
+        ([True], [], True),
+        ([], [True], True),
+        ([False], [False], False),
+        ([False], [False, True], True),
+    ],
+)
+def test_results_are_drawn_if_any_sink_shows_them(own: list[bool], shared: list[bool], draws: bool) -> None:
+    outputs, _ = outputs_of([[MemorySink(draw) for draw in own]], [MemorySink(draw) for draw in shared], Media())
+    assert outputs.draws is draws
+
+
+# When they are closed, and whether whole
+
+
+def test_the_sinks_of_a_file_are_closed_when_the_next_file_begins() -> None:
+    first, second, shared = MemorySink(), MemorySink(), MemorySink()
+    outputs, _ = outputs_of([[first], [second]], [shared], Media(), Media())
+    with outputs:
+        outputs.write(item(0))
+        assert first.whole is None
+        outputs.write(item(1))
+        assert (first.whole, second.whole, shared.whole) == (True, None, None)
+    assert (second.whole, shared.whole) == (True, True)
+
+
+def test_a_live_source_between_two_frames_of_a_file_closes_nothing() -> None:
+    film, camera = MemorySink(), MemorySink()
+    outputs, _ = outputs_of([[film], [camera]], [], Media(), LIVE)
+    with outputs:
+        for stream in (0, 1, 0, 1):
+            outputs.write(item(stream))
+        assert (film.whole, camera.whole) == (None, None)
+    assert len(film.items) == len(camera.items) == 2
+
+
+def test_a_source_that_failed_leaves_its_own_output_and_the_shared_ones_partial() -> None:
+    sinks, shared = [MemorySink() for _ in range(3)], MemorySink()
+    outputs, tallies = outputs_of([[sink] for sink in sinks], [shared], *[Media()] * 3)
+    with outputs:
+        outputs.write(item(0))
+        tallies[0].error = SourceError("truncated")
+        outputs.write(item(1))
+        outputs.write(item(2))
+    assert [sink.whole for sink in sinks] == [False, True, True]
+    assert shared.whole is False
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError, KeyboardInterrupt, SinkError])
+def test_after_a_fault_nothing_is_whole(fault: type[BaseException]) -> None:
+    own, shared = MemorySink(), MemorySink()
+    outputs, _ = outputs_of([[own]], [shared], Media())
+    with pytest.raises(fault), outputs:
+        raise fault
+    assert (own.whole, shared.whole) == (False, False)
+
+
+@pytest.mark.parametrize("place", ["own", "shared"])
+def test_a_sink_that_cannot_be_closed_is_told_and_all_others_are_closed(place: str) -> None:
+    own, shared = [[MemorySink()], [MemorySink()], [MemorySink()]], [MemorySink(), MemorySink()]
+    (own[0] if place == "own" else shared).insert(0, Broken())
+    outputs, _ = outputs_of(own, shared, *[Media()] * 3)
+    with pytest.raises(SinkError, match="disk is full"), outputs:
+        pass
+    assert all(sink.whole is not None for sinks in (*own, shared) for sink in sinks)
+
+
+def test_a_fault_is_not_hidden_by_a_sink_that_cannot_be_closed() -> None:
+    outputs, _ = outputs_of([[Broken()]], [Broken()], Media())
+    with pytest.raises((ZeroDivisionError, SinkError)) as caught, outputs:
+        raise ZeroDivisionError
+    assert isinstance(caught.value, ZeroDivisionError) or isinstance(caught.value.__context__, ZeroDivisionError)
+
+
+# What is planned
+
+
+def test_without_outputs_there_are_none() -> None:
+    outputs = plan(sources_of(Media()))
+    assert outputs.draws is False
+    with outputs:
+        outputs.write(item())
+
+
+@pytest.mark.parametrize(
+    ("medias", "options", "hint"),
+    [
+        ([Media()], {"output": "out.xyz"}, ".mp4"),
+        ([IMAGE], {"output": "out.mp4"}, ".png"),
+        ([Media(), Media()], {"output": "out.mp4"}, "give --output a folder"),
+        ([FOLDER], {"output": "out.png"}, "give --output a folder"),
+        ([Media()], {"records": "out.txt"}, ".jsonl"),
+        ([Media()], {"output": "missing/out.mp4"}, "missing"),
+        ([Media()], {"output": "missing/folder/"}, "missing"),
+        ([Media()], {"records": "missing/out.csv"}, "missing"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, medias: list[Media], options: dict[str, str], hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hint in refusal(sources_of(*medias), **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["output", "records"])
+def test_a_source_is_never_overwritten(tmp_path: Path, option: str) -> None:
+    path = tmp_path / ("clip.mp4" if option == "output" else "clip.jsonl")
+    path.write_bytes(b"precious")
+    other_way = tmp_path / "." / "x" / ".." / path.name
+    (tmp_path / "x").mkdir()
+    assert "choose another output" in refusal([Named(str(other_way))], **{option: str(path)})
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_source_in_the_output_folder_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"precious")
+    assert "choose another output" in refusal([Named(str(tmp_path / "clip.mp4"))], output=str(tmp_path))
+
+
+def test_a_folder_is_made_and_gets_a_file_for_each_source(tmp_path: Path) -> None:
+    names = ["a/clip.mp4", "b/clip.mp4", "b/Clip.avi", "rtsp://camera:554/main?x=1", "0"]
+    medias = [Media(), Media(), Media(), LIVE, LIVE]
+    sources = [Named(name, i, media) for i, (name, media) in enumerate(zip(names, medias, strict=True))]
+    folder = tmp_path / "out"
+    outputs = plan(sources, output=str(folder))
+    with outputs:
+        for stream in (0, 1, 2, 3, 4):
+            outputs.write(item(stream))
+    made = sorted(path.name for path in folder.iterdir())
+    assert made == ["Clip-2.mp4", "camera-0.mp4", "camera_554_main_x_1.mp4", "clip-1.mp4", "clip.mp4"]
+
+
+def test_records_are_written(tmp_path: Path) -> None:
+    records = tmp_path / "out.jsonl"
+    with plan(sources_of(Media()), records=str(records)) as outputs:
+        outputs.write(item())
+        assert not records.exists()
+    assert len(records.read_text().splitlines()) == 1

@@ -1,0 +1,275 @@
+"""The frame's journey with all its parts, in this process."""
+
+import json
+import threading
+import traceback
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from support.clips import VARIABLE, number_in, write_clip, write_growing_clip
+from support.models import tiny_detector
+
+from pipeline import open_model, recognise, redact, run
+from pipeline.config import build_config
+from pipeline.errors import ConfigError, SinkError, SourceError, StopStream
+from pipeline.overlay import Overlay
+from pipeline.sinks.memory import MemorySink
+from pipeline.stream import execute
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clip.mp4", sound=True)
+
+
+@pytest.fixture
+def cut_clip(tmp_path):
+    """A clip of 20 frames whose index promises more than the file holds."""
+    whole = write_clip(tmp_path / "whole.mp4", options={"movflags": "faststart"}).read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    return path
+
+
+def records_of(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def no_thread_is_left() -> bool:
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("onsight-")]
+
+
+def test_a_file_loses_no_frame(clip, tmp_path, detector_path):
+    summary = run(
+        str(clip), detector_path, output=str(tmp_path / "out.mp4"), records=str(tmp_path / "out.jsonl"), draw=False
+    )
+    assert (summary.frames, summary.dropped, summary.device) == (20, 0, "cpu")
+    assert [number_in(image) for image in frames_of(tmp_path / "out.mp4")] == list(range(20))
+    records = records_of(tmp_path / "out.jsonl")
+    assert [record["frame"] for record in records] == list(range(20))
+    assert [record["pts"] for record in records] == pytest.approx([n / 25 for n in range(20)])
+    assert no_thread_is_left()
+
+
+def test_time_stamps_of_a_variable_rate_are_kept(tmp_path, classifier_path):
+    clip = write_clip(tmp_path / "clip.mp4", VARIABLE)
+    run(str(clip), classifier_path, output=str(tmp_path / "out.mp4"), records=str(tmp_path / "out.jsonl"))
+    assert [record["pts"] for record in records_of(tmp_path / "out.jsonl")] == pytest.approx(VARIABLE, abs=1e-5)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [float(frame.time) for frame in container.decode(video=0)] == pytest.approx(VARIABLE, abs=1e-5)
+
+
+def test_recognise_yields_every_frame_with_its_results(clip, detector_path):
+    items = list(recognise(str(clip), open_model(detector_path, "cpu"), threshold=0.5))
+    assert [item.frame.index for item in items] == list(range(20))
+    found = items[0].results
+    assert {found.names[i] for i in found.labels_N} == {"green", "red"}
+    left_half = found.boxes_N4[[found.names[i] for i in found.labels_N].index("red")]
+    assert left_half == pytest.approx([0, 30, 80, 120], abs=5)
+
+
+def test_leaving_recognise_early_joins_every_thread(clip, classifier_path):
+    for _ in recognise(str(clip), classifier_path):
+        break
+    assert no_thread_is_left()
+
+
+def test_several_files_come_one_after_the_other_and_get_a_file_each(tmp_path, classifier_path):
+    clips = [write_clip(tmp_path / name / "clip.mp4") for name in "ab" if not (tmp_path / name).mkdir()]
+    summary = run([str(clip) for clip in clips], classifier_path, output=str(tmp_path / "out"))
+    assert summary.frames == 40
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip-1.mp4", "clip.mp4"]
+
+
+def test_a_source_that_fails_fails_alone(clip, cut_clip, tmp_path, classifier_path):
+    with pytest.raises(SourceError, match=r"cut\.mp4 ended after"):
+        run([str(cut_clip), str(clip)], classifier_path, output=str(tmp_path / "out"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip.mp4", "cut.partial.mp4"]
+    assert len(frames_of(tmp_path / "out" / "clip.mp4")) == 20
+    assert len(frames_of(tmp_path / "out" / "cut.partial.mp4")) > 3
+
+
+def test_a_fault_in_a_stage_arrives_with_its_traceback_and_leaves_playable_files(
+    clip, tmp_path, classifier_path, monkeypatch
+):
+    seen = []
+
+    def break_at_the_tenth(self, redacted, status=None):
+        seen.append(redacted)
+        if len(seen) == 10:
+            raise RuntimeError("a fault of ours")
+        return original(self, redacted, status)
+
+    original = Overlay.__call__
+    monkeypatch.setattr(Overlay, "__call__", break_at_the_tenth)
+    with pytest.raises(RuntimeError, match="a fault of ours") as caught:
+        run(str(clip), classifier_path, output=str(tmp_path / "out.mp4"), records=str(tmp_path / "out.jsonl"))
+    assert "break_at_the_tenth" in "".join(traceback.format_tb(caught.value.__traceback__))
+    assert no_thread_is_left()
+    assert not (tmp_path / "out.mp4").exists()
+    assert not (tmp_path / "out.jsonl").exists()
+    assert len(frames_of(tmp_path / "out.partial.mp4")) == 9
+    assert len(records_of(tmp_path / "out.partial.jsonl")) == 9
+
+
+def test_a_fault_in_the_model_arrives(clip, classifier_path, monkeypatch):
+    model = open_model(classifier_path, "cpu")
+    monkeypatch.setattr(type(model), "infer", lambda self, frames: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(str(clip), model)
+    assert no_thread_is_left()
+
+
+@pytest.fixture(params=["out.mp4", "out.jsonl", "out.csv", "folder", "memory"])
+def kept(request, tmp_path):
+    """Runs the picture of a red and a green thing; returns the summary and what the sink has kept."""
+
+    def go(source, model, **options):
+        memory = MemorySink()
+        name = request.param
+        if name == "folder":
+            options["output"] = str(tmp_path / "folder")
+        elif name != "memory":
+            options["output" if name.endswith("mp4") else "records"] = str(tmp_path / name)
+        config = build_config({"sources": [str(source)], "model": str(model), **options})
+        summary = execute(config, extra_sinks=lambda sources, model: [memory] if name == "memory" else [])
+        path = tmp_path / name
+        if name == "memory":
+            return summary, len(memory.items)
+        if name == "folder":
+            path = path / source.name
+        if not path.exists():
+            return summary, 0
+        return summary, len(frames_of(path)) if path.suffix == ".mp4" else path.read_text().count(str(source))
+
+    return go
+
+
+def test_a_frame_whose_redaction_fails_reaches_no_sink(kept, clip, detector_path, monkeypatch):
+    monkeypatch.setattr(redact, "_obscure", lambda area, style: 1 / 0)
+    summary, count = kept(clip, detector_path, redact="red")
+    assert count == 0
+    assert (summary.frames, summary.withheld) == (0, 20)
+    assert summary.to_json()["sources"][0]["withheld"] == 20
+
+
+def test_a_frame_whose_redaction_works_reaches_every_sink(kept, clip, detector_path):
+    summary, count = kept(clip, detector_path, redact="red")
+    assert count >= 20
+    assert (summary.frames, summary.withheld) == (20, 0)
+
+
+def test_what_is_redacted_need_not_be_shown(clip, detector_path):
+    items = list(recognise(str(clip), detector_path, redact="RED", redact_style="fill", classes="green", draw=False))
+    assert all({item.results.names[i] for i in item.results.labels_N} == {"green"} for item in items)
+    assert all(item.image[60:110, 10:70].max() == 0 for item in items)
+    assert items[0].image[60:110, 100:150, 1].min() > 100
+
+
+def test_a_sink_can_end_the_run_with_whole_files(clip, tmp_path, classifier_path):
+    class Enough(MemorySink):
+        def write(self, item):
+            super().write(item)
+            if len(self.items) == 5:
+                raise StopStream
+
+    config = build_config({"sources": str(clip), "model": str(classifier_path), "output": str(tmp_path / "out.mp4")})
+    execute(config, extra_sinks=lambda sources, model: [Enough()])
+    assert len(frames_of(tmp_path / "out.mp4")) == 5
+
+
+def test_stop_ends_a_live_source_and_leaves_whole_files(tmp_path, classifier_path):
+    stop = threading.Event()
+
+    class StopAtTen(MemorySink):
+        def write(self, item):
+            super().write(item)
+            if len(self.items) == 10:
+                stop.set()
+
+    records = tmp_path / "seen.jsonl"
+    options = {"sources": "synthetic:320x240@60?live=1", "model": str(classifier_path), "records": str(records)}
+    summary = execute(build_config(options), extra_sinks=lambda sources, model: [StopAtTen()], stop=stop)
+    assert 10 <= summary.frames == len(records_of(records)) < 30
+    execute(build_config(options), extra_sinks=lambda sources, model: [StopAtTen()], stop=stop)
+    assert len(records_of(records)) >= summary.frames, "records of a live source are appended"
+
+
+def test_two_live_sources_and_a_file_run_together(clip, tmp_path, classifier_path):
+    sources = ["synthetic:64x64@50?live=1&frames=20", str(clip), "synthetic:80x64@50?live=1&frames=20"]
+    summary = run(sources, classifier_path, records=str(tmp_path / "all.jsonl"))
+    records = records_of(tmp_path / "all.jsonl")
+    assert [tally.source for tally in summary.sources] == sources
+    assert [tally.frames + tally.dropped for tally in summary.sources] == [20, 20, 20]
+    for source in sources:
+        indices = [record["frame"] for record in records if record["source"] == source]
+        assert indices == sorted(indices)
+
+
+def test_a_source_may_change_its_size(tmp_path, detector_path):
+    clip = write_growing_clip(tmp_path / "clip.ts")
+    run(str(clip), detector_path, output=str(tmp_path / "out.mp4"), records=str(tmp_path / "out.jsonl"))
+    assert [record["width"] for record in records_of(tmp_path / "out.jsonl")] == [160] * 10 + [320] * 10
+    assert {image.shape for image in frames_of(tmp_path / "out.mp4")} == {(120, 160, 3)}
+
+
+def test_a_video_of_odd_width_is_recognised(tmp_path, detector_path):
+    clip = tmp_path / "odd.mkv"
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 51, 33, "yuv444p"
+        for _ in range(5):
+            picture = av.VideoFrame.from_ndarray(np.zeros((33, 51, 3), np.uint8), format="bgr24")
+            container.mux(stream.encode(picture.reformat(format="yuv444p")))
+        container.mux(stream.encode())
+    run(str(clip), detector_path, output=str(tmp_path / "out.mp4"), records=str(tmp_path / "out.jsonl"))
+    assert {(record["width"], record["height"]) for record in records_of(tmp_path / "out.jsonl")} == {(51, 33)}
+    assert {image.shape for image in frames_of(tmp_path / "out.mp4")} == {(34, 52, 3)}
+
+
+def test_a_folder_of_images_gives_labelled_images(tmp_path, detector_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, size in enumerate(((1, 1), (40, 60), (300, 200))):
+        cv2.imwrite(str(folder / f"img{number}.png"), np.full((*size, 3), 200, np.uint8))
+    run(str(folder), detector_path, output=str(tmp_path / "out"), records=str(tmp_path / "out.jsonl"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["img0.png", "img1.png", "img2.png"]
+    records = records_of(tmp_path / "out.jsonl")
+    assert [(record["source"], record["frame"], record["pts"]) for record in records] == [
+        (str(folder / f"img{number}.png"), 0, None) for number in range(3)
+    ]
+
+
+def test_a_source_is_never_overwritten(clip, classifier_path):
+    before = clip.read_bytes()
+    with pytest.raises(SinkError, match="is a source"):
+        run(str(clip), classifier_path, output=str(clip))
+    with pytest.raises(SinkError, match="is a source"):
+        run(str(clip), classifier_path, output=str(clip.parent))
+    assert clip.read_bytes() == before
+
+
+def test_several_sources_need_a_folder(clip, tmp_path, classifier_path):
+    with pytest.raises(SinkError, match="folder"):
+        run([str(clip), str(clip)], classifier_path, output=str(tmp_path / "out.mp4"))
+
+
+def test_batches_give_the_same_results(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4")
+    for batch, model in ((1, tiny_detector(tmp_path / "any.onnx")), (4, tiny_detector(tmp_path / "one.onnx", batch=1))):
+        run(str(clip), model, batch=batch, records=str(tmp_path / f"{batch}.jsonl"))
+    assert (tmp_path / "1.jsonl").read_text() == (tmp_path / "4.jsonl").read_text()
+
+
+def test_an_unknown_label_is_told_before_anything_is_written(clip, tmp_path, detector_path):
+    with pytest.raises(ConfigError, match="'blu'; did you mean blue"):
+        run(str(clip), detector_path, classes="blu", output=str(tmp_path / "out.mp4"), records=str(tmp_path / "o.csv"))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
