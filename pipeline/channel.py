@@ -39,12 +39,13 @@ class Channel(Generic[T, R]):
     """Brings items from sources through workers to one consumer, in the order in which workers took them.
 
     Args:
-        stop: set it to end the run cleanly; it is set when the channel is left.
+        stop: set it to end the run cleanly. The channel only looks at it.
         capacity: how many items of a file wait for a worker.
     """
 
     def __init__(self, stop: threading.Event, capacity: int = 4) -> None:
-        self._stop = stop
+        self._stop_asked = stop
+        self._stop = threading.Event()  # what sources see: set by `stop`, and when the channel is left
         self._capacity = capacity
         self._lanes: list[_Lane[T]] = []
         self._turn = 0
@@ -53,7 +54,7 @@ class Channel(Generic[T, R]):
         self._given = 0  # tickets whose results went to the consumer
         self._cancelled = False
         self._failure: BaseException | None = None
-        self._threads: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []  # noqa: TID251
         lock = threading.Lock()
         self._lock = lock
         self._work_to_do = threading.Condition(lock)
@@ -73,18 +74,19 @@ class Channel(Generic[T, R]):
         for thread in self._threads:
             thread.join(_JOIN)
             if thread.is_alive():
-                _LOG.warning("%s did not end within %.0f s and is left behind", thread.name, _JOIN)
+                _LOG.warning("%s did not end within %.0f s and is left behind", thread.name.partition(" ")[2], _JOIN)
 
     @property
     def dropped(self) -> list[int]:
         """How many items each lane dropped, in the order they were fed."""
         return [lane.dropped for lane in self._lanes]
 
-    def feed(self, produce: Callable[[threading.Event], Iterator[T]], *, newest: bool) -> None:
+    def feed(self, produce: Callable[[threading.Event], Iterator[T]], *, newest: bool, name: str = "source") -> None:
         """Runs `produce(stop)` on a thread of its own. With `newest`, an item not yet taken gives way to the next."""
+        self._heed_stop()
         lane: _Lane[T] = _Lane(newest, 1 if newest else self._capacity)
         self._lanes.append(lane)
-        self._spawn(f"onsight-source-{len(self._lanes) - 1}", self._pump, produce, lane)
+        self._spawn(f"onsight {name}", self._pump, produce, lane)
 
     def process(self, workers: Sequence[Callable[[list[T]], list[R]]], batch: int = 1) -> Iterator[R]:
         """Runs each worker on a thread of its own, on up to `batch` items at a time (those that are there: it never
@@ -95,22 +97,28 @@ class Channel(Generic[T, R]):
         """
         ahead = len(workers) + 1  # results that may wait for the consumer: enough to overlap, few enough to stay fresh
         for number, worker in enumerate(workers):
-            self._spawn(f"onsight-worker-{number}", self._work, worker, batch, ahead)
+            self._spawn(f"onsight worker {number}", self._work, worker, batch, ahead)
         while (results := self._next_results()) is not None:
             yield from results
 
     def _next_results(self) -> list[R] | None:
         with self._lock:
+            self._heed_stop()
             while self._failure is None and self._given not in self._results:
                 if self._exhausted() and self._taken == self._given:
                     return None
                 self._result_ready.wait(_POLL)
+                self._heed_stop()
             if self._failure is not None:
                 raise self._failure
             results = self._results.pop(self._given)
             self._given += 1
             self._work_to_do.notify_all()
             return results
+
+    def _heed_stop(self) -> None:
+        if self._stop_asked.is_set():
+            self._stop.set()
 
     def _pump(self, produce: Callable[[threading.Event], Iterator[T]], lane: _Lane[T]) -> None:
         with self._ending(lane):
@@ -192,7 +200,7 @@ class Channel(Generic[T, R]):
         return all(not lane.items and (lane.done or (stopped and lane.newest)) for lane in self._lanes)
 
     def _spawn(self, name: str, target: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+        thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)  # noqa: TID251
         self._threads.append(thread)
         thread.start()
 

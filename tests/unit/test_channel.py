@@ -40,7 +40,7 @@ def _too_late(*_: object) -> None:
 
 
 def our_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("onsight-")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("onsight ")]
 
 
 def through(
@@ -54,8 +54,8 @@ def through(
 ) -> Iterator[int]:
     """What comes out when every lane (what it produces, and whether only the newest counts) is fed."""
     with Channel[int, int](stop or threading.Event(), capacity) as channel:
-        for produce, newest in lanes:
-            channel.feed(produce, newest=newest)
+        for number, (produce, newest) in enumerate(lanes):
+            channel.feed(produce, newest=newest, name=f"lane {number}")
         yield from channel.process(workers, batch)
         if dropped is not None:
             dropped[:] = channel.dropped
@@ -356,8 +356,8 @@ def test_a_frame_that_comes_after_the_workers_have_left_holds_nobody_up() -> Non
     for item in through([(camera, True)], [same] * 2, stop=stop):
         got.append(item)
         stop.set()
-        wait(late)
     assert got == [0]
+    assert late.is_set()
 
 
 def test_a_camera_that_is_blocked_in_a_read_does_not_hold_up_the_end(
@@ -376,7 +376,7 @@ def test_a_camera_that_is_blocked_in_a_read_does_not_hold_up_the_end(
         got.append(item)
         stop.set()
     assert got == [0]
-    assert "onsight-source-0 did not end" in caplog.text
+    assert "lane 0 did not end" in caplog.text
     unplugged.set()
     for thread in our_threads():
         thread.join(PATIENCE)
@@ -427,13 +427,59 @@ def test_a_source_is_always_closed_and_on_its_own_thread(newest: bool, way: str)
         for _ in results:
             if way == "stop":
                 stop.set()
-    assert closed_on == ["onsight-source-0"]
+    assert closed_on == ["onsight lane 0"]
 
 
-def test_leaving_sets_stop_for_the_sources() -> None:
-    stop = threading.Event()
-    results = through([file_of(100)], [same], stop=stop)
-    next(results)
+@pytest.mark.parametrize("newest", [False, True])
+@pytest.mark.parametrize("way", ["end", "left early"])
+def test_leaving_stops_the_sources_but_the_event_of_the_caller_is_only_looked_at(newest: bool, way: str) -> None:
+    stop, own = threading.Event(), []
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        own.append(stop)
+        yield from range(10 if way == "end" else 10_000_000)
+
+    with closing(through([(produce, newest)], [same], stop=stop)) as results:
+        next(results)
+        assert not own[0].is_set()
+        if way == "end":
+            list(results)
+    assert own[0].is_set()
     assert not stop.is_set()
-    results.close()
-    assert stop.is_set()
+
+
+def test_stop_is_seen_by_a_consumer_that_never_waits() -> None:
+    """Results that always lie ready must not keep the channel from looking at `stop`."""
+    stop, ready = threading.Event(), threading.Semaphore(0)
+
+    def endless(stop: threading.Event) -> Iterator[int]:
+        yield from range(10_000_000)
+
+    def work(items: list[int]) -> list[int]:
+        ready.release()
+        return items
+
+    got = []
+    for item in through([(endless, False)], [work] * 2, stop=stop):
+        got.append(item)
+        if item == 5:
+            stop.set()
+        if not stop.is_set():
+            assert ready.acquire(timeout=PATIENCE)
+        elif len(got) < 200:
+            time.sleep(0.005)  # all that the workers may do ahead is done
+        else:
+            break
+    assert len(got) < 200
+    assert got == list(range(len(got)))
+
+
+def test_a_file_gives_nothing_if_the_run_is_stopped_before_it_begins() -> None:
+    stop = threading.Event()
+    stop.set()
+
+    def film(stop: threading.Event) -> Iterator[int]:
+        yield from (number for number in range(100) if not stop.is_set())
+
+    for _ in range(50):
+        assert list(through([(film, False)], [same] * 2, stop=stop)) == []
