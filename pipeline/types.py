@@ -30,7 +30,7 @@ class Media:
     """What a source knows about itself before its first frame.
 
     `time_base` is the unit of its time stamps in seconds (None: unknown), `frames` and `seconds` the length it claims
-    (None: unknown or endless), `audio` the file whose sound belongs to the pictures.
+    (None: unknown or endless), `audio` the file whose sound belongs to the pictures, `files` those that it reads.
     """
 
     live: bool = False
@@ -39,6 +39,7 @@ class Media:
     frames: int | None = None
     seconds: float | None = None
     audio: Path | None = None
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,10 +122,17 @@ Results: TypeAlias = Classification | Detections
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recognised:
-    """A frame and what the model saw in it. Nothing of it may leave the process before `redact` has passed it."""
+    """A frame and what the model saw in it. Nothing of it may leave the process before `redact` has passed it.
+
+    Args:
+        results: what the run shows.
+        hide_N4: float32 [N, 4], xyxy in pixels of the frame: all that has to be hidden, whatever is shown, overlapping
+            boxes not suppressed; None: the run hides nothing.
+    """
 
     frame: Frame
     results: Results
+    hide_N4: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

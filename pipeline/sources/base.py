@@ -24,6 +24,9 @@ class Source(Protocol):
     stream: int
     media: Media
 
+    def close(self) -> None:
+        """Lets go of what the constructor opened and `frames` has not taken over."""
+
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """Opens the source, yields its frames in order and releases everything when it ends or is closed.
 

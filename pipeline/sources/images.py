@@ -36,8 +36,11 @@ class Images:
     def __init__(self, paths: Sequence[Path], name: str, stream: int = 0) -> None:
         self.name = name
         self.stream = stream
-        self.media = Media(still=True, frames=len(paths))
+        self.media = Media(still=True, frames=len(paths), files=tuple(paths))
         self._paths = paths
+
+    def close(self) -> None:
+        """Nothing is open between two images."""
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """See `Source.frames`."""

@@ -81,7 +81,8 @@ def check_end(claims: Claims, name: str, frames: int, last: float, longest_gap: 
         return
     if claims.seconds is None or not claims.own_length:
         return
-    if claims.seconds - last > max(_SECONDS_TOLERATED, 2 * longest_gap, 3 * claims.gap):
+    tolerated = min(_SECONDS_TOLERATED, claims.seconds / 4)
+    if claims.seconds - last > max(tolerated, 2 * longest_gap, 3 * claims.gap):
         of = f"{claims.frames} frames" if claims.frames is not None else f"{claims.seconds:.1f} s"
         got = f"{frames}" if claims.frames is not None else f"{frames} frames ({last:.1f} s)"
         raise SourceError(f"{name} ended after {got} of {of}: the file is truncated or damaged")

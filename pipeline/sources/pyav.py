@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from typing import cast
 
 import av
@@ -11,9 +12,15 @@ import numpy as np
 from pipeline.sources.probe import open_container, video_stream
 from pipeline.types import Image
 
+_RUN_UP = 10.0  # seconds; a seek is not exact in every format
 
-def decode(target: str, threads: int) -> Generator[tuple[Image, float]]:
-    """Yields upright pictures and their seconds from the start of the video stream, as far as it can be read."""
+
+def decode(target: str, threads: int, after: float | None = None) -> Generator[tuple[Image, float]]:
+    """Yields upright pictures and their seconds from the start of the video stream, as far as it can be read.
+
+    Args:
+        after: only later pictures, in seconds; most of what comes before is passed over without being decoded.
+    """
     try:
         container = open_container(target)
     except av.FFmpegError:
@@ -24,9 +31,14 @@ def decode(target: str, threads: int) -> Generator[tuple[Image, float]]:
             return
         stream.codec_context.thread_count = threads
         start, time_base = stream.start_time or 0, stream.time_base or 0
+        if after is not None and after > _RUN_UP and time_base:
+            with suppress(av.FFmpegError):
+                container.seek(start + int((after - _RUN_UP) / time_base), stream=stream)
         for picture in _pictures(container, stream):
             pts = start if picture.pts is None else picture.pts
-            yield _upright(picture), float((pts - start) * time_base)
+            seconds = float((pts - start) * time_base)
+            if after is None or seconds > after:
+                yield _upright(picture), seconds
 
 
 def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

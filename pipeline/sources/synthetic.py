@@ -55,6 +55,9 @@ class Synthetic:
         self.media = Media(live=live, time_base=1 / fps, frames=frames, seconds=seconds)
         self._size, self._fps, self._seed = (width, height), fps, seed
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """See `Source.frames`."""
         painter = _Painter(*self._size, self._seed)

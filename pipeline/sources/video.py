@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -17,6 +18,10 @@ Decoder: TypeAlias = Callable[[str, int], Generator[tuple[Image, float]]]
 """(path or URL, decoder threads) → upright pictures and their seconds from the start of the video stream."""
 
 _OPENCV_CANNOT = frozenset({"av1"})
+_NEAR_THE_END = 0.5  # seconds, where the length may be that of the sound
+_SAME = 1e-4  # seconds, by which the times of one picture may differ between the two decoders
+
+_LOG = logging.getLogger(__name__)
 # OpenCV gives every picture the size of the first one. These may change theirs on the way.
 _RESIZING_CODECS = frozenset({"vp8", "vp9"})
 _RESIZING_FORMATS = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc"})
@@ -58,7 +63,11 @@ class VideoFile:
             frames=self._claims.frames,
             seconds=self._claims.seconds,
             audio=Path(target) if self._claims.audio and not url else None,
+            files=() if url else (Path(target),),
         )
+
+    def close(self) -> None:
+        """The file is open only while its frames are read."""
 
     @property
     def codec(self) -> str:
@@ -68,16 +77,42 @@ class VideoFile:
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """See `Source.frames`. A file that ends clearly before its end raises SourceError after its last frame."""
         times = FileTime(self._claims.gap)
-        count, longest_gap = 0, 0.0
+        count, longest_gap, resumed = 0, 0.0, False
+        for image, seconds, after_damage in self._pictures():
+            if stop.is_set():
+                return
+            resumed = resumed or after_damage
+            before, pts = times.last, times.stamp(seconds)
+            longest_gap = max(longest_gap, pts - before) if count else 0.0
+            yield Frame(image, self.name, count, pts, self.stream)
+            count += 1
+        check_end(self._claims, self.name, count, times.last, longest_gap)
+        claimed = self._claims.frames or 0
+        if count < claimed and (resumed or not self._near_the_end(times.last)):
+            _LOG.warning("%s is damaged: %d of %d frames were read", self.name, count, claimed)
+
+    def _pictures(self) -> Generator[tuple[Image, float, bool]]:
+        """The pictures as far as the decoder gets and, where OpenCV gives up at damage, those (True) that PyAV finds
+        after.
+        """
+        count, last = 0, -1.0
         with closing(self._decode(self._target, self._threads)) as pictures:
             for image, seconds in pictures:
-                if stop.is_set():
-                    return
-                before, pts = times.last, times.stamp(seconds)
-                longest_gap = max(longest_gap, pts - before) if count else 0.0
-                yield Frame(image, self.name, count, pts, self.stream)
-                count += 1
-        check_end(self._claims, self.name, count, times.last, longest_gap)
+                count, last = count + 1, seconds
+                yield image, seconds, False
+        if self._decode is not capture.decode or not count or count == self._claims.frames:
+            return
+        if self._near_the_end(last):
+            return
+        with closing(pyav.decode(self._target, self._threads, after=last + _SAME)) as pictures:
+            for image, seconds in pictures:
+                if seconds > last + _SAME:  # out of damage they may come in the wrong order
+                    last = seconds
+                    yield image, seconds, True
+
+    def _near_the_end(self, seconds: float) -> bool:
+        tolerated = 3 * self._claims.gap if self._claims.own_length else _NEAR_THE_END
+        return self._claims.seconds is None or self._claims.seconds - seconds <= tolerated
 
 
 def _choose(claims: Claims) -> Decoder:

@@ -164,6 +164,22 @@ def test_closing_releases_everything(case: Case) -> None:
     assert open_files() == before
 
 
+def test_a_source_that_is_not_read_can_be_closed(case: Case) -> None:
+    read(open_source(case.spec), case.live, 2)  # what libraries keep open once and for all
+    before = open_files()
+    source = open_source(case.spec)
+    for _ in range(2):
+        source.close()
+    assert open_files() == before
+
+
+def test_media_names_the_files_that_are_read(case: Case) -> None:
+    files = open_source(case.spec).media.files
+    is_file = not case.live and not case.spec.startswith("synthetic")
+    assert len(files) == (0 if not is_file else case.count if case.times is None else 1)
+    assert all(path.is_file() for path in files)
+
+
 def test_stop_ends_soon(case: Case) -> None:
     stop = threading.Event()
     frames = open_source(case.spec).frames(stop)

@@ -11,6 +11,7 @@ import threading
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from support import clips
 
@@ -91,6 +92,64 @@ def test_frames_take_the_size_of_the_stream(tmp_path: Path) -> None:
     assert [clips.number_in(frame.image) for frame in frames] == list(range(20))
 
 
+def damage(path: Path, number: int) -> Path:
+    """Overwrites the inside of one packet, counted in the order of decoding."""
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][number]
+        start, end = packet.pos + 4, packet.pos + packet.size
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + b"\xa5" * (end - start) + data[end:])
+    return path
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+@pytest.mark.parametrize("number", [30, 55, 92])
+def test_damage_costs_the_frames_that_hang_on_it_and_no_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, number: int
+) -> None:
+    clip = damage(clips.write_clip(tmp_path / name, LONG), number)
+    frames, message = clips.read_all(open_source(str(clip)))
+    whole = [*range(number - 2), *range(number + 10 - number % 10, 100)]  # a key frame in ten, two frames of delay
+    shown = {round((frame.pts or 0) * 25): clips.number_in(frame.image) for frame in frames}
+    assert message == ""
+    assert [shown.get(index) for index in whole] == whole
+    assert [frame.index for frame in frames] == list(range(len(shown)))
+    assert len(shown) < 100
+    if name == "clip.mp4":  # the other does not say how many frames it has
+        assert f"clip.mp4 is damaged: {len(shown)} of 100 frames were read" in caplog.text
+
+
+def test_damage_in_two_places_is_passed_over(tmp_path: Path) -> None:
+    clip = damage(damage(clips.write_clip(tmp_path / "clip.mp4", LONG), 20), 70)
+    frames, message = clips.read_all(open_source(str(clip)))
+    assert message == ""
+    assert {30, 50, 67, 80, 99} <= {clips.number_in(frame.image) for frame in frames}
+
+
+@pytest.mark.parametrize("part", [0.5, 0.66, 0.8])
+def test_a_short_clip_that_is_cut_fails_too(tmp_path: Path, part: float) -> None:
+    clip = cut(clips.write_clip(tmp_path / "clip.mp4", options={"movflags": "faststart"}), part)
+    frames, message = clips.read_all(open_source(str(clip)))
+    assert [clips.number_in(frame.image) for frame in frames] == list(range(len(frames)))
+    assert message == f"{clip} ended after {len(frames)} of 20 frames: the file is truncated or damaged"
+
+
+def test_a_cut_clip_gives_its_last_frames_although_opencv_keeps_them(tmp_path: Path) -> None:
+    clip = cut(clips.write_clip(tmp_path / "clip.mp4", LONG, options={"movflags": "faststart"}), 0.6)
+    by_opencv, _ = clips.read_all(VideoFile(clip, decoder=lambda *arguments: capture.decode(*arguments)))
+    frames, message = clips.read_all(VideoFile(clip))
+    assert len(frames) > len(by_opencv)
+    assert "ended after" in message
+
+
+@pytest.mark.parametrize("after", [-1.0, 0.0, 11.5, 30.0, 30.01, 55.2, 99.0])
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.h264"])
+def test_pyav_may_begin_later(tmp_path: Path, name: str, after: float) -> None:
+    clip = str(clips.write_clip(tmp_path / name, range(100)))
+    expected = [(clips.number_in(image), seconds) for image, seconds in pyav.decode(clip, 1) if seconds > after]
+    assert [(clips.number_in(image), seconds) for image, seconds in pyav.decode(clip, 1, after)] == expected
+
+
 def test_joined_recordings_go_on_growing(tmp_path: Path) -> None:
     clip = clips.write_clip(tmp_path / "clip.ts", LONG)
     clip.write_bytes(clip.read_bytes() * 2)
@@ -124,6 +183,16 @@ def test_a_video_over_http_has_an_end(tmp_path: Path) -> None:
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
+
+
+def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
+    clip = damage(clips.write_clip(tmp_path / "clip.mp4", LONG), 55)
+    script = (
+        "import sys, threading\nfrom pipeline.sources import open_source\n"
+        "print(len(list(open_source(sys.argv[1]).frames(threading.Event()))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(clip)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("99\n", f"{clip} is damaged: 99 of 100 frames were read\n")
 
 
 def test_opening_and_reading_is_silent(tmp_path: Path) -> None:
