@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from importlib.metadata import version
@@ -64,16 +65,22 @@ def find_clip() -> Path:
 
 def demo_model() -> Path:
     """The demo's model file, exported at the first call and kept in the user's cache folder."""
-    folder = user_cache_path("onsight", ensure_exists=True)
-    path = folder / f"efficientnet-lite0-{version(EFFICIENTNET)}-onsight-{version('onsight')}.onnx"
+    contract = demo_contract()
+    state = hashlib.sha256(contract.model_dump_json().encode()).hexdigest()[:12]
+    folder = user_cache_path("onsight")
+    path = folder / f"efficientnet-lite0-{state}.onnx"
     if not path.is_file():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SinkError(f"the cache folder {folder} cannot be made: {error.strerror}; set XDG_CACHE_HOME") from None
         click.echo("exporting the demo's model, once", err=True)
         from export.network import export_classifier
         from training.models import efficientnet_lite0
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            export_classifier(efficientnet_lite0(), demo_contract(), MEAN, STD, path)
+            export_classifier(efficientnet_lite0(), contract, MEAN, STD, path)
     return path
 
 

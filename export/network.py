@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import onnx
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from pipeline import contract as contracts
 from pipeline.contract import ModelContract
-from pipeline.sinks.partial import partial_path
 
 OPSET = 18  # later ones have put nodes of the CUDA provider on the CPU
 
@@ -66,7 +66,8 @@ def export_classifier(
     model = program.model_proto
     _strip_traces(model)
     onnx.helper.set_model_props(model, contract.to_metadata())
-    partial = partial_path(path)
+    with NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}.partial-", suffix=".onnx", delete=False) as file:
+        partial = Path(file.name)  # of its own: another process may export the same
     try:
         onnx.save(model, partial)
         onnx.checker.check_model(partial, full_check=True)

@@ -109,9 +109,12 @@ def run(sources: tuple[str, ...], config: Path | None, **flags: Any) -> int:
             wanted, extra_sinks=lambda opened, model: _tell_and_watch(opened, model, wanted.progress), stop=stop.event
         )
     _print_summary(summary, wanted.json_summary)
-    for error in summary.errors:
+    errors = [str(error) for error in summary.errors]
+    if summary.withheld and not summary.frames:
+        errors.append("redaction failed for every frame: nothing was shown or written")
+    for error in errors:
         click.echo(f"onsight: {error}", err=True)
-    return stop.exit_code or (MENDABLE if summary.errors else OK)
+    return stop.exit_code or (MENDABLE if errors else OK)
 
 
 @click.command()

@@ -21,10 +21,16 @@ def _split(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    return [str(value)] if isinstance(value, str | int | Path) else value
+    values = [value] if isinstance(value, str | int | Path) else value
+    return [_text(each) for each in values] if isinstance(values, list | tuple) else values
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+PathText = Annotated[str, BeforeValidator(_text)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -34,9 +40,9 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     sources: Sources
-    model: str
-    output: str | None = None
-    records: str | None = None
+    model: PathText
+    output: PathText | None = None
+    records: PathText | None = None
     show: bool = False
     device: Device = "auto"
     threshold: Fraction01 | None = None

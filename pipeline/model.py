@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from contextlib import redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -18,7 +20,7 @@ from pipeline.errors import ContractError, DeviceError, ModelError
 from pipeline.terms import Device
 from pipeline.types import Image
 
-Outputs = dict[str, NDArray[np.generic]]
+Outputs = dict[str, NDArray[Any]]
 
 _PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"}}
 _OUTPUTS: dict[str, dict[str, tuple[str, int]]] = {
@@ -57,6 +59,8 @@ class OnnxModel:
             self.device, self.reason = "cpu", failure
         self.contract: ModelContract = read_contract(self._session.get_modelmeta().custom_metadata_map, str(self.path))
         self._check_graph()
+        if self.device != "cpu":
+            self._warm_up()
 
     @property
     def providers(self) -> list[str]:
@@ -122,6 +126,15 @@ class OnnxModel:
             return session, None
         return self._open("cpu", threads)[0], f"ONNX Runtime took {took} although the libraries can be loaded"
 
+    def _warm_up(self) -> None:
+        """The first run on a GPU loads cuDNN and chooses kernels: slow, and the first to notice a library missing."""
+        size = self.contract.input
+        try:
+            self.infer(np.zeros((1, size.height, size.width, 3), np.uint8))
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DeviceError(f"{self.device} fails: {reason}; use --device cpu, or run: onsight doctor") from error
+
     def _check_graph(self) -> None:
         """The contract must hold for what the graph says of itself; what it leaves open cannot be checked."""
         contract = self.contract
@@ -169,7 +182,8 @@ def check_device(device: Literal["cuda", "tensorrt"]) -> str | None:
     """Why `device` cannot be used here; None if it can."""
     reason = why_no_gpu()
     if reason is None and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
+        with redirect_stdout(sys.stderr):  # it prints; standard output belongs to records
+            ort.preload_dlls()
     return reason or why_no_provider(device)
 
 

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.config import RunConfig
-from pipeline.errors import SinkError
+from pipeline.errors import SinkError, StopStream
 from pipeline.sinks.base import Sink
 from pipeline.sinks.images import image_folder, one_image
+from pipeline.sinks.partial import partial_path
 from pipeline.sinks.records import open_records
 from pipeline.sinks.video import VideoSink
 from pipeline.sinks.window import WindowSink
@@ -23,8 +24,12 @@ from pipeline.types import Annotated
 class Outputs:
     """The sinks of a run: `own` ones for each source, `shared` ones for all.
 
-    A context manager: sinks get their final names when it is left without an error. The own sinks of a file are closed
-    as soon as the next file begins; those of a source that failed keep their partial names.
+    A context manager: sinks get their final names when it is left without an error, or by the user's wish after frames
+    were written. The own sinks of a file are closed as soon as the next file begins; those of a source that failed keep
+    their partial names.
+
+    Attributes:
+        written: how many frames were written.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Outputs:
         self._live = [source.media.live for source in sources]
         self._tallies = tallies
         self._file: int | None = None
+        self.written = 0
 
     def add(self, sinks: Iterable[Sink]) -> None:
         self._shared.extend(sinks)
@@ -50,6 +56,7 @@ class Outputs:
             if self._file is not None:
                 self._finish(self._file)
             self._file = stream
+        self.written += 1
         for sink in (*self._own[stream], *self._shared):
             sink.write(item)
 
@@ -59,7 +66,7 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        whole = error is None
+        whole = error is None or (isinstance(error, StopStream) and self.written > 0)
         ends = [(sink, whole and self._is_whole(i)) for i, sinks in enumerate(self._own) for sink in sinks]
         complete = whole and all(self._is_whole(i) for i in range(len(self._own)))
         _close([*ends, *((sink, complete) for sink in self._shared)])
@@ -113,6 +120,9 @@ def _folder(folder: Path, sources: Sequence[Source], threads: int) -> list[Sink]
     except OSError as error:
         raise SinkError(f"the output folder {folder} cannot be made: {error.strerror}") from None
     pictures = image_folder(folder)
+    for file in (file for source in sources if source.media.still for file in source.media.files):
+        if file.parent.resolve() == folder.resolve():
+            raise SinkError(f"{folder} holds {file.name}, a source: choose another output folder")
     taken: set[str] = set()
     sinks: list[Sink] = []
     for source in sources:
@@ -136,17 +146,19 @@ def _stem(source: Source) -> str:
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    name, number = f"{stem}.mp4", 1
-    while name.casefold() in taken:
-        name, number = f"{stem}-{number}.mp4", number + 1
-    taken.add(name.casefold())
-    return name
+    name, number = Path(f"{stem}.mp4"), 1
+    while not taken.isdisjoint(claimed := {str(name).casefold(), str(partial_path(name)).casefold()}):
+        name, number = Path(f"{stem}-{number}.mp4"), number + 1
+    taken |= claimed
+    return str(name)
 
 
 def _refuse_overwriting(path: Path, sources: Sequence[Source]) -> None:
-    for source in sources:
-        if path.resolve() == Path(source.name).resolve():
-            raise SinkError(f"{path} is a source: choose another output")
+    """Neither `path` nor the partial file it is written as may be a source."""
+    files = {file.resolve() for source in sources for file in source.media.files}
+    for written in (path, partial_path(path)):
+        if written.resolve() in files:
+            raise SinkError(f"{written} is a source: choose another output than {path}")
 
 
 def _close(ends: Iterable[tuple[Sink, bool]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.lettering import Lettering, font_size, line_height
 from pipeline.palette import BLACK, Colour, colour_of
-from pipeline.types import Annotated, Classification, Detections, Image, Redacted
+from pipeline.types import Annotated, Classification, Detections, Image, Redacted  # noqa: TID251 - takes it, does not make it
 
 _BOLD = 600
 _DIMMED = 0.28

@@ -20,7 +20,7 @@ def best_classes(scores_C: NDArray[np.float32], names: tuple[str, ...], top_k: i
         scores_C: float32 [C], probabilities.
     """
     best_K = np.argsort(-scores_C, kind="stable")[:top_k]
-    best_K = best_K[scores_C[best_K] >= threshold]
+    best_K = best_K[(scores_C[best_K] >= threshold) & np.isfinite(scores_C[best_K])]
     return Classification(best_K, scores_C[best_K], names)
 
 
@@ -34,7 +34,7 @@ def find_objects(
     iou: float | None,
     classes: Collection[int] | None = None,
 ) -> Detections:
-    """The objects of one frame, best first, in pixels of the frame.
+    """The objects of one frame, best first, in pixels of the frame. A row that is not finite is no object.
 
     Args:
         boxes_K4: float32 [K, 4], xyxy in pixels of the input tensor.
@@ -48,7 +48,8 @@ def find_objects(
     Raises:
         ContractError: the model found a class for which it has no label.
     """
-    keep_K = (scores_K >= threshold) & (labels_K >= 0)
+    finite_K = np.isfinite(scores_K) & np.isfinite(boxes_K4).all(1)
+    keep_K = finite_K & (scores_K >= threshold) & (labels_K >= 0)
     if classes is not None:
         keep_K &= np.isin(labels_K, list(classes))
     boxes_N4, scores_N, labels_N = boxes_K4[keep_K], scores_K[keep_K], labels_K[keep_K]
@@ -61,6 +62,24 @@ def find_objects(
     else:
         kept = np.argsort(-scores_N, kind="stable")
     return Detections(geometry.to_frame(boxes_N4[kept]), labels_N[kept], scores_N[kept], names)
+
+
+def find_hidden(
+    boxes_K4: NDArray[np.float32],
+    scores_K: NDArray[np.float32],
+    labels_K: NDArray[np.int64],
+    geometry: Geometry,
+    classes: Collection[int],
+    threshold: float,
+) -> NDArray[np.float32]:
+    """Every box of `classes` from `threshold` on, float32 [N, 4] in pixels of the frame, to be hidden.
+
+    Overlapping boxes stay: two people close together are two. A score that is not a number counts. A box that is not
+    finite stays so, where clipping would move it to an edge: whoever hides it must see that something is wrong.
+    Arguments as for `find_objects`.
+    """
+    boxes_N4 = boxes_K4[~(scores_K < threshold) & np.isin(labels_K, list(classes))]
+    return np.where(np.isfinite(boxes_N4), geometry.to_frame(boxes_N4), np.float32(np.nan))
 
 
 def _suppress(

@@ -20,6 +20,8 @@ from rich.text import Text
 from pipeline.sources import Source
 from pipeline.types import Annotated
 
+_NAME = 28  # letters of a source's name; with them a line fits a terminal of 80 columns
+
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
@@ -34,22 +36,17 @@ class ProgressSink:
     def __init__(self, sources: Sequence[Source]) -> None:
         lengths = [source.media.frames for source in sources]
         total = None if None in lengths else sum(length or 0 for length in lengths)
-        left = [] if total is None else [TextColumn("left"), TimeRemainingColumn()]
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeElapsedColumn(),
-            *left,
-        ]
+        time = [TimeElapsedColumn()] if total is None else [TimeRemainingColumn(), TextColumn("left")]
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), *time]
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._progress.add_task("", total=total)
         self._progress.start()
 
     def write(self, item: Annotated) -> None:
         name = item.frame.source
-        self._progress.update(self._task, advance=1, description=name if len(name) <= 40 else f"…{name[-39:]}")
+        self._progress.update(
+            self._task, advance=1, description=name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
+        )
 
     def close(self, whole: bool = True) -> None:
         self._progress.stop()

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.model import OnnxModel, Outputs
-from pipeline.postprocess import best_classes, find_objects
+from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import Geometry, plan_geometry, write_input
 from pipeline.settings import Settings
 from pipeline.types import Frame, Image, Recognised, Results
@@ -36,7 +37,8 @@ class Recogniser:
     def _recognise(self, frames: list[Frame], geometries: list[Geometry]) -> Iterator[Recognised]:
         outputs = self._model.infer(self._inputs(frames, geometries))
         for i, (frame, geometry) in enumerate(zip(frames, geometries, strict=True)):
-            yield Recognised(frame, self._results(outputs, i, geometry))
+            each = {name: values[i] for name, values in outputs.items()}
+            yield Recognised(frame, self._results(each, geometry), self._hidden(each, geometry))
 
     def _inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Image:
         if len(frames) == 1 and self._model.contract.resize.rule == "graph":
@@ -50,17 +52,16 @@ class Recogniser:
             write_input(frame.image, geometry, input_HW3)
         return inputs_BHW3
 
-    def _results(self, outputs: Outputs, i: int, geometry: Geometry) -> Results:
+    def _results(self, outputs: Outputs, geometry: Geometry) -> Results:
         contract, settings = self._model.contract, self._settings
         if contract.task == "classify":
-            return best_classes(outputs["scores"][i], contract.labels, settings.top_k, settings.threshold)
-        return find_objects(
-            outputs["boxes"][i],
-            outputs["scores"][i],
-            outputs["labels"][i],
-            geometry,
-            contract.labels,
-            settings.candidate_threshold,
-            settings.iou,
-            settings.candidate_classes,
-        )
+            return best_classes(outputs["scores"], contract.labels, settings.top_k, settings.threshold)
+        rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
+        return find_objects(*rows, geometry, contract.labels, settings.threshold, settings.iou, settings.classes)
+
+    def _hidden(self, outputs: Outputs, geometry: Geometry) -> NDArray[np.float32] | None:
+        settings = self._settings
+        if settings.hide is None:
+            return None
+        rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
+        return find_hidden(*rows, geometry, settings.hide, settings.hide_threshold)

@@ -14,20 +14,16 @@ from pipeline.errors import ConfigError
 class Settings:
     """The choices of a run where it made any, the contract's defaults elsewhere.
 
-    `threshold` and `classes` (label ids; None: all) say what is shown; `redacted` are the label ids to hide. The
-    candidates reach further than what is shown: what is hidden must be found even where the run does not show it.
+    `threshold`, `top_k`, `iou` and `classes` (label ids; None: all) say what is shown. `hide` are the label ids to
+    hide, from the score `hide_threshold` on; None: nothing is hidden.
     """
 
     threshold: float
-    top_k: int
-    iou: float | None
-    classes: frozenset[int] | None
-    redacted: frozenset[int]
-    candidate_threshold: float
-
-    @property
-    def candidate_classes(self) -> frozenset[int] | None:
-        return None if self.classes is None else self.classes | self.redacted
+    top_k: int = 0
+    iou: float | None = None
+    classes: frozenset[int] | None = None
+    hide: frozenset[int] | None = None
+    hide_threshold: float = 0.0
 
 
 def settle(
@@ -50,19 +46,21 @@ def settle(
                 raise ConfigError(f"'{name}' needs the boxes of a detector, but this model is a classifier")
         default = contract.classifier
         score = default.threshold if threshold is None else threshold
-        return Settings(score, default.top_k if top_k is None else top_k, None, None, frozenset(), score)
+        return Settings(score, default.top_k if top_k is None else top_k)
     assert contract.detector is not None
-    kept = find_labels(classes, contract.labels) if classes else None
-    hidden = find_labels(redact, contract.labels)
     if top_k is not None:
         raise ConfigError("'top_k' is for classifiers, but this model is a detector; use 'threshold'")
     detector = contract.detector
     if iou is not None and not detector.nms:
         raise ConfigError("'iou' has no effect on this model: its graph leaves no overlapping boxes to suppress")
     score = detector.threshold if threshold is None else threshold
-    overlap = (detector.iou if iou is None else iou) if detector.nms else None
-    lowest = min(score, detector.threshold) if hidden else score
-    return Settings(score, 0, overlap, kept, hidden, lowest)
+    return Settings(
+        threshold=score,
+        iou=(detector.iou if iou is None else iou) if detector.nms else None,
+        classes=find_labels(classes, contract.labels) if classes else None,
+        hide=find_labels(redact, contract.labels) if redact else None,
+        hide_threshold=min(score, detector.threshold),
+    )
 
 
 def find_labels(names: Collection[str], labels: Sequence[str]) -> frozenset[int]:

@@ -1,7 +1,7 @@
 """The frame's journey: source → batch → model → redact → overlay → sinks.
 
-`journey` is the whole of it; `recognise` and `run` are the two ways to go on it from Python, and the command line is a
-thin user of `run`.
+`journey` brings a frame from its source to the overlay, `_write` hands it to the sinks. `recognise` and `run` are the
+two ways to go on it from Python; the command line uses `execute`, which is `run` for a ready configuration.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from pipeline.config import RunConfig, build_config
 from pipeline.errors import ConfigError, OnsightError, StopStream
 from pipeline.meter import Meter
 from pipeline.model import OnnxModel
-from pipeline.outputs import plan_outputs
+from pipeline.outputs import Outputs, plan_outputs
 from pipeline.overlay import Overlay
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
@@ -29,7 +31,7 @@ from pipeline.sinks.base import Sink
 from pipeline.sources import Source, open_source
 from pipeline.tally import Summary, Tally
 from pipeline.terms import Device
-from pipeline.types import Annotated, Frame, Recognised, Redacted
+from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ def journey(
     """
     with Channel[Frame, Recognised](stop) as channel:
         for lane in _lanes(sources):
-            channel.feed(partial(_read, lane, tallies), newest=lane[0].media.live)
+            channel.feed(partial(_read, lane, tallies), newest=lane[0].media.live, name=lane[0].name)
         try:
             for recognised in channel.process(recognisers, batch):
                 tally = tallies[recognised.frame.stream]
@@ -97,11 +99,10 @@ def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **opt
     if chosen := {"output", "records", "show"} & options.keys():
         raise ConfigError(f"'{min(chosen)}' is for run(); recognise() writes nothing")
     config, loaded = _configure(sources, model, options)
-    opened = open_sources(config.sources)
-    network = loaded or _load(config, opened)
-    tallies = [Tally(source.name) for source in opened]
-    yield from _start(config, _settle(config, network), opened, network, tallies, threading.Event(), draw=config.draw)
-    _raise_first(tallies)
+    with ExitStack() as stack:
+        trip = _prepare(config, loaded, threading.Event(), stack)
+        yield from trip.frames(draw=config.draw)
+    _raise_first(trip.tallies)
 
 
 def run(
@@ -135,28 +136,61 @@ def execute(
 ) -> Summary:
     """`run` for a ready configuration. A source's failure is in the summary, not raised."""
     stop = stop or threading.Event()
-    sources = open_sources(config.sources)
-    model = model or _load(config, sources)
-    settings = _settle(config, model)
-    tallies = [Tally(source.name) for source in sources]
-    outputs = plan_outputs(config, sources, tallies, _plan(sources, model).encode)
-    outputs.add(extra_sinks(sources, model))
-    frames = _start(config, settings, sources, model, tallies, stop, draw=config.draw and outputs.draws)
-    started = time.perf_counter()
-    with outputs:
-        try:
-            for annotated in frames:
-                outputs.write(annotated)
-        except StopStream:
-            stop.set()
-        finally:
-            frames.close()
-    return Summary(time.perf_counter() - started, model.device, model.providers, tallies)
+    with ExitStack() as stack:
+        trip = _prepare(config, model, stop, stack)
+        outputs = plan_outputs(config, trip.sources, trip.tallies, trip.plan.encode)
+        outputs.add(extra_sinks(trip.sources, trip.model))
+        started = time.perf_counter()
+        _write(trip.frames(draw=config.draw and outputs.draws), outputs, trip.tallies, stop)
+    return Summary(time.perf_counter() - started, trip.model.device, trip.model.providers, trip.tallies)
 
 
-def open_sources(specs: Sequence[str]) -> list[Source]:
-    """Opens every source of a run, or none."""
-    return [open_source(spec, stream) for stream, spec in enumerate(specs)]
+def _write(frames: Generator[Annotated], outputs: Outputs, tallies: Sequence[Tally], stop: threading.Event) -> None:
+    with suppress(StopStream), outputs, closing(frames):
+        for annotated in frames:
+            outputs.write(annotated)
+        if not outputs.written and (stop.is_set() or any(tally.withheld for tally in tallies)):
+            raise StopStream  # what an earlier run has written is not replaced by nothing
+
+
+@dataclass(frozen=True)
+class _Trip:
+    """All that a journey needs, opened and checked."""
+
+    config: RunConfig
+    sources: Sequence[Source]
+    model: OnnxModel
+    settings: Settings
+    plan: schedule.Schedule
+    tallies: list[Tally]
+    stop: threading.Event
+
+    def frames(self, *, draw: bool) -> Generator[Annotated]:
+        recognisers = [Recogniser(self.model, self.settings) for _ in range(self.plan.workers)]
+        redact = Redactor(self.settings.hide is not None, self.config.redact_style)
+        overlay = _painter(draw, self.config.status)
+        with schedule.opencv_threads(self.plan.opencv):
+            yield from journey(self.sources, recognisers, redact, overlay, self.tallies, self.stop, self.config.batch)
+
+
+def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, stack: ExitStack) -> _Trip:
+    sources = []
+    for stream, spec in enumerate(config.sources):
+        sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS))
+        stack.callback(sources[-1].close)
+    live = any(source.media.live for source in sources)
+    if model is None:
+        model = OnnxModel(config.model, config.device, schedule.plan(live=live, gpu=False).model)
+    settings = settle(
+        model.contract,
+        threshold=config.threshold,
+        iou=config.iou,
+        top_k=config.top_k,
+        classes=config.classes,
+        redact=config.redact,
+    )
+    plan = schedule.plan(live=live, gpu=model.device != "cpu")
+    return _Trip(config, sources, model, settings, plan, [Tally(source.name) for source in sources], stop)
 
 
 def _configure(
@@ -167,41 +201,6 @@ def _configure(
         raise ConfigError("'device' is chosen when a model is opened; give it to open_model()")
     path = loaded.path if loaded else model
     return build_config({"sources": sources, "model": str(path), **options}), loaded
-
-
-def _load(config: RunConfig, sources: Sequence[Source]) -> OnnxModel:
-    live = any(source.media.live for source in sources)
-    return OnnxModel(config.model, config.device, schedule.plan(live=live, gpu=False).model)
-
-
-def _plan(sources: Sequence[Source], model: OnnxModel) -> schedule.Schedule:
-    return schedule.plan(live=any(source.media.live for source in sources), gpu=model.device != "cpu")
-
-
-def _settle(config: RunConfig, model: OnnxModel) -> Settings:
-    return settle(
-        model.contract,
-        threshold=config.threshold,
-        iou=config.iou,
-        top_k=config.top_k,
-        classes=config.classes,
-        redact=config.redact,
-    )
-
-
-def _start(
-    config: RunConfig,
-    settings: Settings,
-    sources: Sequence[Source],
-    model: OnnxModel,
-    tallies: Sequence[Tally],
-    stop: threading.Event,
-    *,
-    draw: bool,
-) -> Generator[Annotated]:
-    recognisers = [Recogniser(model, settings) for _ in range(_plan(sources, model).workers)]
-    redact = Redactor(settings.redacted, config.redact_style, settings.classes, settings.threshold)
-    return journey(sources, recognisers, redact, _painter(draw, config.status), tallies, stop, config.batch)
 
 
 def _painter(draw: bool, status: bool) -> Callable[[Redacted], Annotated]:

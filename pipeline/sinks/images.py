@@ -65,12 +65,12 @@ def image_folder(folder: str | Path) -> ImageSink:
     def path_for(frame: Frame) -> Path:
         source = Path(frame.source)
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".jpg"
-        name, count = f"{source.stem}{suffix}", 0
-        while name.casefold() in taken:
+        path, count = folder / f"{source.stem}{suffix}", 0
+        while not taken.isdisjoint(claimed := {path.name.casefold(), partial_path(path).name.casefold()}):
             count += 1
-            name = f"{source.stem}-{count}{suffix}"
-        taken.add(name.casefold())
-        return folder / name
+            path = folder / f"{source.stem}-{count}{suffix}"
+        taken.update(claimed)
+        return path
 
     return ImageSink(path_for)
 

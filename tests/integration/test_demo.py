@@ -10,6 +10,7 @@ import av
 import pytest
 
 from export.demo import find_clip
+from pipeline import cli
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,14 @@ def test_the_demo_says_what_was_seen_and_what_to_try(demo):
     assert "mountain bike" in told
     assert str(folder / "bikes.mp4") in told
     assert "onsight run YOUR.mp4 --model" in told
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the cache folder has another name")
+def test_a_cache_folder_that_cannot_be_made_is_told_in_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert cli.main(["demo", "--output", str(tmp_path / "out"), "--device", "cpu"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"onsight: the cache folder {tmp_path / 'file' / 'onsight'} cannot be made: ")
+    assert line.endswith("; set XDG_CACHE_HOME")
+    assert list((tmp_path / "out").iterdir()) == []

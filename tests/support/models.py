@@ -104,6 +104,35 @@ def tiny_detector(
     return _save(path, model, contract.to_metadata() if metadata is None else metadata)
 
 
+def constant_detector(
+    path: Path,
+    rows: Sequence[tuple[Sequence[float], float, int]],
+    *,
+    labels: Sequence[str] = ("person", "car"),
+    nms: bool = True,
+) -> Path:
+    """Writes a detector that finds the same in every picture, however wrong it is.
+
+    Args:
+        rows: box (x1, y1, x2, y2 in pixels of the frame), score and label id of each thing.
+        labels: the names of the classes.
+        nms: whether the host has to suppress overlaps.
+    """
+    model = parser.parse_model(_CONSTANT.format(K=len(rows)))
+    boxes, scores, ids = zip(*rows, strict=True)
+    values = {"boxesK": np.float32([boxes]), "scoresK": np.float32([scores]), "labelsK": np.int64([ids])}
+    values |= {"one": np.int64([1]), "first": np.int64([0])}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in values.items())
+    contract = ModelContract(
+        task="detect",
+        labels=tuple(labels),
+        input=InputSpec(height=64, width=64),
+        resize=Resize(rule="graph"),
+        detector=DetectorSpec(candidates=len(rows), nms=nms),
+    )
+    return _save(path, model, contract.to_metadata())
+
+
 def tiny_network(path: Path) -> Path:
     """Writes a classifier of random weights with Conv, Resize, MatMul and Gemm, for the comparison of devices."""
     labels = tuple(f"class {i}" for i in range(10))
@@ -176,6 +205,20 @@ tiny (uint8[{shape}] frames) => (float[{B},{K},4] boxes, float[{B},{K}] scores, 
     scoresAll = Gather<axis=1>(score, copies)
     scores = Mul(scoresAll, weights)
     labels = Gather<axis=1>(label, copies)
+}}"""
+)
+
+_CONSTANT = (
+    _HEADER
+    + """
+constant (uint8[B,H,W,3] frames) => (float[B,{K},4] boxes, float[B,{K}] scores, int64[B,{K}] labels) {{
+    shape = Shape(frames)
+    batch = Gather<axis=0>(shape, first)
+    batch2 = Concat<axis=0>(batch, one)
+    batch3 = Concat<axis=0>(batch2, one)
+    boxes = Expand(boxesK, batch3)
+    scores = Expand(scoresK, batch2)
+    labels = Expand(labelsK, batch2)
 }}"""
 )
 

@@ -87,10 +87,18 @@ def test_a_key_is_written_with_dashes_or_underscores(yaml, key: str) -> None:
         ([0, 1], ("0", "1")),
         (["a, b.mp4"], ("a, b.mp4",)),
         (Path("a") / "b.mp4", (str(Path("a") / "b.mp4"),)),
+        ([Path("a.mp4"), 1], ("a.mp4", "1")),
+        ((Path("a.mp4"), "b.mp4"), ("a.mp4", "b.mp4")),
     ],
 )
 def test_sources_are_one_or_many(given: object, sources: tuple[str, ...]) -> None:
     assert build_config({"sources": given, "model": "m.onnx"}).sources == sources
+
+
+def test_paths_may_be_paths() -> None:
+    paths = {"model": Path("m.onnx"), "output": Path("a") / "b.mp4", "records": Path("r.csv")}
+    config = build_config({"sources": "0", **paths})
+    assert {name: getattr(config, name) for name in paths} == {name: str(path) for name, path in paths.items()}
 
 
 @pytest.mark.parametrize(

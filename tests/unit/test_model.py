@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,19 @@ def test_auto_says_why_it_took_the_cpu(classifier_path: Path) -> None:
     else:
         assert (model.device, model.reason) == ("cpu", missing)
         assert model.providers == ["CPUExecutionProvider"]
+
+
+def test_what_the_runtime_prints_is_kept_from_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.model.why_no_gpu", lambda: None)
+    monkeypatch.setattr(
+        "onnxruntime.preload_dlls", lambda: sys.stdout.write("Failed to load libcudart.so"), raising=False
+    )
+    check_device("cuda")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "libcudart.so" in printed.err
 
 
 def test_the_cpu_is_always_known() -> None:

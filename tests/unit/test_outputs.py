@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import RunConfig
-from pipeline.errors import SinkError, SourceError
+from pipeline.errors import SinkError, SourceError, StopStream
 from pipeline.outputs import Outputs, plan_outputs
 from pipeline.sinks.memory import MemorySink
 from pipeline.tally import Tally
@@ -23,6 +23,9 @@ class Named:
     name: str
     stream: int = 0
     media: Media = field(default_factory=Media)
+
+    def close(self) -> None:
+        pass
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         return iter(())
@@ -159,6 +162,18 @@ def test_after_a_fault_nothing_is_whole(fault: type[BaseException]) -> None:
     assert (own.whole, shared.whole) == (False, False)
 
 
+@pytest.mark.parametrize(("count", "whole"), [(0, False), (1, True)])
+def test_by_the_users_wish_what_was_written_is_whole(count: int, whole: bool) -> None:
+    own, shared = MemorySink(), MemorySink()
+    outputs, _ = outputs_of([[own]], [shared], Media())
+    with pytest.raises(StopStream), outputs:  # noqa: PT012
+        for _ in range(count):
+            outputs.write(item())
+        raise StopStream
+    assert outputs.written == count
+    assert (own.whole, shared.whole) == (whole, whole)
+
+
 @pytest.mark.parametrize("place", ["own", "shared"])
 def test_a_sink_that_cannot_be_closed_is_told_and_all_others_are_closed(place: str) -> None:
     own, shared = [[MemorySink()], [MemorySink()], [MemorySink()]], [MemorySink(), MemorySink()]
@@ -213,13 +228,50 @@ def test_a_source_is_never_overwritten(tmp_path: Path, option: str) -> None:
     path.write_bytes(b"precious")
     other_way = tmp_path / "." / "x" / ".." / path.name
     (tmp_path / "x").mkdir()
-    assert "choose another output" in refusal([Named(str(other_way))], **{option: str(path)})
+    source = Named("clip", media=Media(files=(other_way,)))
+    assert "choose another output" in refusal([source], **{option: str(path)})
     assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("option", ["output", "records"])
+def test_a_source_is_not_overwritten_by_a_partial_file(tmp_path: Path, option: str) -> None:
+    suffix = "mp4" if option == "output" else "jsonl"
+    source = tmp_path / f"labelled.partial.{suffix}"
+    reason = refusal([Named("clip", media=Media(files=(source,)))], **{option: str(tmp_path / f"labelled.{suffix}")})
+    assert reason.startswith(f"{source} is a source: choose another output")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_in_the_output_folder_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"precious")
-    assert "choose another output" in refusal([Named(str(tmp_path / "clip.mp4"))], output=str(tmp_path))
+    source = Named("clip.mp4", media=Media(files=(tmp_path / "clip.mp4",)))
+    assert "choose another output" in refusal([source], output=str(tmp_path))
+
+
+@pytest.mark.parametrize("other_way", [False, True])
+def test_an_output_folder_that_holds_a_source_image_is_refused(tmp_path: Path, other_way: bool) -> None:
+    """Its labelled picture, or that of another image of this name, would take its place."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    files = (tmp_path / "b" / "x.png", tmp_path / "b" / ".." / "a" / "x.png" if other_way else tmp_path / "a" / "x.png")
+    images = Named("images", media=Media(still=True, frames=2, files=files))
+    assert "holds x.png, a source: choose another output folder" in refusal([images], output=str(tmp_path / "a"))
+    single = [Named(str(file), i, Media(still=True, frames=1, files=(file,))) for i, file in enumerate(files)]
+    assert "holds x.png, a source: choose another output folder" in refusal(single, output=str(tmp_path / "a"))
+
+
+def test_a_video_beside_its_labelled_images_is_allowed(tmp_path: Path) -> None:
+    film = Named("film.mp4", 0, Media(files=(tmp_path / "film.avi",)))
+    image = Named("x.png", 1, Media(still=True, frames=1, files=(tmp_path / "in" / "x.png",)))
+    assert plan([film, image], output=str(tmp_path)).draws
+
+
+def test_names_that_meet_a_partial_name_are_kept_apart(tmp_path: Path) -> None:
+    sources = [Named(f"a/{name}", i) for i, name in enumerate(("x.partial.mp4", "x.mp4", "X.PARTIAL.mp4"))]
+    with plan(sources, output=str(tmp_path / "out")) as outputs:
+        for stream in range(3):
+            outputs.write(item(stream))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["X.PARTIAL-1.mp4", "x-1.mp4", "x.partial.mp4"]
 
 
 def test_a_folder_is_made_and_gets_a_file_for_each_source(tmp_path: Path) -> None:

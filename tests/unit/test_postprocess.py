@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.contract import InputSpec, Resize
 from pipeline.errors import ContractError
-from pipeline.postprocess import best_classes, find_objects
+from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import plan_geometry
 from pipeline.types import Detections
 
@@ -152,6 +152,68 @@ def test_the_outputs_of_the_model_are_not_changed() -> None:
     find_objects(boxes_K4, scores_K, labels_K, AS_IT_IS, NAMES, 0.25, 0.5)
     np.testing.assert_array_equal(boxes_K4, [[-5, -5, 9, 9], [1, 1, 9, 9]])
     np.testing.assert_array_equal(scores_K, np.float32([0.5, 0.9]))
+
+
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("iou", [None, 0.5])
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [
+        ([NAN, 0, 9, 9], 0.9),
+        ([0, 0, INFINITE, 9], 0.9),
+        ([-INFINITE] * 2 + [INFINITE] * 2, 0.9),
+        ([0, 0, 9, 9], NAN),
+        ([0, 0, 9, 9], INFINITE),
+    ],
+)
+def test_a_row_that_is_not_finite_is_no_object_and_disturbs_no_other(
+    box: list[float], score: float, iou: float | None
+) -> None:
+    found = detect([box, [10, 10, 50, 50], [12, 10, 50, 50]], [score, 0.9, 0.8], [0, 0, 0], iou=iou)
+    np.testing.assert_array_equal(found.boxes_N4, [[10, 10, 50, 50], [12, 10, 50, 50]][: 1 if iou else 2])
+
+
+# What is to be hidden
+
+
+def hidden(boxes: object, scores: object, labels: object, *, threshold: float = 0.25, **options: object) -> np.ndarray:
+    arrays = (np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32), np.asarray(labels))
+    return find_hidden(*arrays, options.get("geometry", AS_IT_IS), {0, 2}, threshold)
+
+
+def test_every_box_of_the_classes_is_hidden_however_they_overlap() -> None:
+    boxes = [[10, 10, 50, 50]] * 3 + [[0, 0, 9, 9]] * 2
+    found = hidden(boxes, [0.9, 0.8, 0.25, 0.9, 0.2], [0, 0, 2, 1, 0])
+    np.testing.assert_array_equal(found, [[10, 10, 50, 50]] * 3)
+    assert found.dtype == np.float32
+
+
+def test_what_is_hidden_lies_in_the_frame() -> None:
+    geometry = plan_geometry(720, 1280, InputSpec(height=640, width=640), Resize(rule="letterbox", antialias=False))
+    found = hidden([[0, 140, 320, 320], [-5, 100, 700, 600]], [0.9, 0.8], [0, 2], geometry=geometry)
+    np.testing.assert_allclose(found, [[0, 0, 640, 360], [0, 0, 1280, 720]], atol=1e-3)
+
+
+def test_a_score_that_is_not_a_number_is_hidden() -> None:
+    assert len(hidden([[0, 0, 9, 9]] * 3, [NAN, INFINITE, -INFINITE], [0, 0, 0])) == 2
+
+
+@pytest.mark.parametrize("value", [NAN, INFINITE, -INFINITE])
+@pytest.mark.parametrize("corner", range(4))
+def test_a_box_that_is_not_finite_does_not_become_finite(value: float, corner: int) -> None:
+    """Clipped to the frame, it would hide an edge in place of an object."""
+    box = [10.0, 10.0, 20.0, 20.0]
+    box[corner] = value
+    assert not np.isfinite(hidden([box], [0.9], [0])).all()
+    assert len(hidden([box], [0.9], [1])) == 0
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_nothing_to_hide_is_no_box(rows: int) -> None:
+    found = hidden(np.zeros((rows, 4)), np.zeros(rows), np.full(rows, -1), threshold=0.0)
+    assert (found.shape, found.dtype) == ((0, 4), np.float32)
 
 
 # Classifiers

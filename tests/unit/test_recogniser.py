@@ -106,12 +106,39 @@ def test_a_frame_without_things(detector_path: Path) -> None:
     assert len(item.results) == 0
 
 
-def test_classes_that_are_not_shown_but_hidden_are_found(detector_path: Path) -> None:
+def test_what_is_hidden_need_not_be_shown(detector_path: Path) -> None:
     model = OnnxModel(detector_path, "cpu")
     image = sum(thing(64, 64, (10 * c, 5, 10 * c + 9, 60), c, 140) for c in range(3))
     settings = settle(model.contract, classes=["blue"], redact=["red"], threshold=0.9)
     (item,) = Recogniser(model, settings)([frame_of(image)])
-    assert sorted(item.results.labels_N.tolist()) == [0, 2]
+    assert len(item.results) == 0
+    np.testing.assert_allclose(item.hide_N4, [[20, 5, 29, 60]], atol=0.01)
+
+
+def test_what_is_shown_does_not_hang_on_what_is_hidden(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    image = sum(thing(64, 64, (10 * c, 5, 10 * c + 9, 60), c, 140 + 40 * c) for c in range(3))
+    for threshold, shown in ((0.6, [2, 1]), (None, [2, 1, 0])):
+        items = [
+            Recogniser(model, settle(model.contract, threshold=threshold, redact=redact))([frame_of(image)])[0]
+            for redact in ([], ["blue"])
+        ]
+        assert [item.results.labels_N.tolist() for item in items] == [shown] * 2
+        assert items[0].hide_N4 is None
+        assert len(items[1].hide_N4) == 1
+
+
+def test_overlapping_boxes_are_hidden_each(tmp_path: Path) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", doubles=True), "cpu")
+    settings = settle(model.contract, redact=["blue"], iou=0.0)
+    (item,) = Recogniser(model, settings)([frame_of(thing(64, 64, (5, 5, 20, 20), 0))])
+    assert (len(item.results), len(item.hide_N4)) == (1, 2)
+
+
+def test_a_frame_without_anything_to_hide_says_so(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    (item,) = Recogniser(model, settle(model.contract, redact=["blue"]))([frame_of(plain((0, 0, 0)))])
+    assert item.hide_N4.shape == (0, 4)
 
 
 # Batches

@@ -29,10 +29,9 @@ def classifier() -> ModelContract:
 
 def test_a_detector_that_is_told_nothing_has_the_defaults_of_its_contract() -> None:
     settings = settle(detector())
-    assert (settings.threshold, settings.iou, settings.candidate_threshold) == (0.3, 0.6, 0.3)
+    assert (settings.threshold, settings.iou) == (0.3, 0.6)
     assert settings.classes is None
-    assert settings.candidate_classes is None
-    assert settings.redacted == frozenset()
+    assert settings.hide is None
 
 
 def test_a_classifier_that_is_told_nothing_has_the_defaults_of_its_contract() -> None:
@@ -43,7 +42,7 @@ def test_a_classifier_that_is_told_nothing_has_the_defaults_of_its_contract() ->
 @pytest.mark.parametrize("value", [0.0, 0.9])
 def test_a_choice_wins_even_if_it_is_zero(value: float) -> None:
     settings = settle(detector(), threshold=value, iou=value)
-    assert (settings.threshold, settings.iou, settings.candidate_threshold) == (value, value, value)
+    assert (settings.threshold, settings.iou) == (value, value)
     settings = settle(classifier(), threshold=value, top_k=1)
     assert (settings.threshold, settings.top_k) == (value, 1)
 
@@ -53,20 +52,20 @@ def test_a_model_without_overlaps_needs_no_suppression() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threshold", "redact", "candidates"),
-    [(0.9, ["person"], 0.3), (0.9, [], 0.9), (0.1, ["person"], 0.1), (None, ["person"], 0.3)],
+    ("threshold", "shown", "hidden"), [(0.9, 0.9, 0.3), (0.1, 0.1, 0.1), (0.0, 0.0, 0.0), (None, 0.3, 0.3)]
 )
 def test_what_is_hidden_is_looked_for_further_than_what_is_shown(
-    threshold: float | None, redact: list[str], candidates: float
+    threshold: float | None, shown: float, hidden: float
 ) -> None:
-    assert settle(detector(), threshold=threshold, redact=redact).candidate_threshold == candidates
+    settings = settle(detector(), threshold=threshold, redact=["person"])
+    assert (settings.threshold, settings.hide_threshold) == (shown, hidden)
 
 
 def test_what_is_hidden_is_looked_for_even_if_it_is_not_shown() -> None:
     settings = settle(detector(), classes=["car"], redact=["person", "cat"])
     assert settings.classes == {2}
-    assert settings.redacted == {0, 3, 4}
-    assert settings.candidate_classes == {0, 2, 3, 4}
+    assert settings.hide == {0, 3, 4}
+    assert settle(detector(), redact=["cat"]).classes is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import threading
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 
 import av
@@ -10,13 +11,14 @@ import cv2
 import numpy as np
 import pytest
 from support.clips import VARIABLE, number_in, write_clip, write_growing_clip
-from support.models import tiny_detector
+from support.models import constant_detector, tiny_detector
 
 from pipeline import open_model, recognise, redact, run
 from pipeline.config import build_config
-from pipeline.errors import ConfigError, SinkError, SourceError, StopStream
+from pipeline.errors import ConfigError, OnsightError, SinkError, SourceError, StopStream
 from pipeline.overlay import Overlay
 from pipeline.sinks.memory import MemorySink
+from pipeline.sources.video import VideoFile
 from pipeline.stream import execute
 
 
@@ -44,7 +46,7 @@ def frames_of(path: Path) -> list[np.ndarray]:
 
 
 def no_thread_is_left() -> bool:
-    return not [thread for thread in threading.enumerate() if thread.name.startswith("onsight-")]
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("onsight ")]
 
 
 def test_a_file_loses_no_frame(clip, tmp_path, detector_path):
@@ -74,6 +76,17 @@ def test_recognise_yields_every_frame_with_its_results(clip, detector_path):
     assert {found.names[i] for i in found.labels_N} == {"green", "red"}
     left_half = found.boxes_N4[[found.names[i] for i in found.labels_N].index("red")]
     assert left_half == pytest.approx([0, 30, 80, 120], abs=5)
+
+
+@pytest.mark.parametrize("end", ["whole", "other source", "model", "output"])
+def test_every_source_is_closed_whatever_ends_the_run(clip, tmp_path, classifier_path, monkeypatch, end):
+    closed = []
+    monkeypatch.setattr(VideoFile, "close", lambda self: closed.append(self.stream))
+    sources = [clip, tmp_path / "missing.mp4"] if end == "other source" else [clip, clip]
+    model = tmp_path / "missing.onnx" if end == "model" else classifier_path
+    with nullcontext() if end == "whole" else pytest.raises(OnsightError):
+        run(sources, model, output=tmp_path / ("out.mp4" if end == "output" else "out"))
+    assert sorted(closed) == ([0] if end == "other source" else [0, 1])
 
 
 def test_leaving_recognise_early_joins_every_thread(clip, classifier_path):
@@ -174,6 +187,103 @@ def test_what_is_redacted_need_not_be_shown(clip, detector_path):
     assert items[0].image[60:110, 100:150, 1].min() > 100
 
 
+# Redaction: whatever the model says, nothing that it may mean is seen
+
+NAN, INFINITE = float("nan"), float("inf")
+PERSON, CAR = 0, 1
+BODY = (20.0, 20.0, 80.0, 100.0)
+
+
+@pytest.fixture
+def street(tmp_path):
+    """A picture without a black pixel."""
+    image = np.random.default_rng(3).integers(1, 256, (120, 160, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "street.png"), image)
+    return tmp_path / "street.png"
+
+
+def seen_of(street, rows, **options):
+    """The summary, and the picture that left (None: none did) when a detector finds `rows` and people are hidden."""
+    model = constant_detector(street.with_name("m.onnx"), rows)
+    output = street.with_name("out.png")
+    summary = run(street, model, output=output, redact="person", redact_style="fill", draw=False, **options)
+    return summary, cv2.imread(str(output)) if output.exists() else None
+
+
+def shows_body(image, box=BODY):
+    x1, y1, x2, y2 = map(int, box)
+    return image is not None and bool(image[y1:y2, x1:x2].any())
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (NAN,) * 4,
+        (20, 20, NAN, 100),
+        (20, 20, INFINITE, 100),
+        (-INFINITE, 20, 80, 100),
+        (INFINITE,) * 4,
+        (-INFINITE,) * 4,
+        (INFINITE, INFINITE, -INFINITE, -INFINITE),
+        (-INFINITE, -INFINITE, INFINITE, INFINITE),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [((100, 10, 150, 60), 0.9, PERSON)], [((100, 10, 150, 60), 0.9, CAR)]])
+def test_a_person_whose_place_is_not_known_is_not_seen(street, box, others):
+    summary, image = seen_of(street, [(box, 0.8, PERSON), *others])
+    assert not shows_body(image)
+    assert (summary.frames, summary.withheld) == (0, 1)
+
+
+@pytest.mark.parametrize("score", [NAN, INFINITE, 1e30])
+def test_a_person_whose_score_is_no_score_is_hidden(street, score):
+    summary, image = seen_of(street, [(BODY, score, PERSON)])
+    assert summary.frames == 1
+    assert not shows_body(image)
+    assert shows_body(image, (100, 10, 150, 60))
+
+
+@pytest.mark.parametrize("options", [{}, {"iou": 0.0}, {"classes": "car"}, {"threshold": 0.99}])
+@pytest.mark.parametrize(
+    "box", [(NAN,) * 4, (INFINITE,) * 4, (0, 0, INFINITE, INFINITE), (-1e30, -1e30, 1e30, 1e30), (0, 0, 160, 120)]
+)
+def test_a_thing_of_another_class_brings_no_person_to_light(street, box, options):
+    rows = [(box, 0.95, CAR), (BODY, 0.9, PERSON), ((100, 10, 150, 60), 0.8, PERSON)]
+    summary, image = seen_of(street, rows, **options)
+    assert summary.frames == 1
+    assert not shows_body(image)
+    assert not shows_body(image, (100, 10, 150, 60))
+    assert image[:, 90:95].all()
+
+
+@pytest.mark.parametrize("iou", [None, 0.0, 1.0])
+@pytest.mark.parametrize("second", [(30.0, 24.0, 92.0, 110.0), (70.0, 90.0, 150.0, 115.0)])
+def test_two_people_who_overlap_are_both_wholly_hidden(street, second, iou):
+    summary, image = seen_of(street, [(BODY, 0.9, PERSON), (second, 0.8, PERSON)], iou=iou)
+    assert summary.frames == 1
+    assert not shows_body(image)
+    assert not shows_body(image, second)
+    assert image[:10].all()
+
+
+@pytest.mark.parametrize(
+    ("box", "score"), [((NAN,) * 4, 0.9), ((0, 0, INFINITE, 9), 0.9), (BODY, NAN), (BODY, INFINITE)]
+)
+def test_a_row_that_is_not_finite_is_left_out_of_the_records(street, tmp_path, box, score):
+    model = constant_detector(tmp_path / "m.onnx", [(box, score, CAR), (BODY, 0.75, PERSON)])
+    run(street, model, output=tmp_path / "out.png", records=tmp_path / "out.jsonl")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    (line,) = (tmp_path / "out.jsonl").read_text().splitlines()
+    results = json.loads(line, parse_constant=refuse)["results"]
+    assert results == [{"label": "person", "label_id": PERSON, "score": 0.75, "box": list(BODY)}]
+
+
+# The end that the user wants
+
+
 def test_a_sink_can_end_the_run_with_whole_files(clip, tmp_path, classifier_path):
     class Enough(MemorySink):
         def write(self, item):
@@ -182,25 +292,92 @@ def test_a_sink_can_end_the_run_with_whole_files(clip, tmp_path, classifier_path
                 raise StopStream
 
     config = build_config({"sources": str(clip), "model": str(classifier_path), "output": str(tmp_path / "out.mp4")})
-    execute(config, extra_sinks=lambda sources, model: [Enough()])
+    stop = threading.Event()
+    execute(config, extra_sinks=lambda sources, model: [Enough()], stop=stop)
     assert len(frames_of(tmp_path / "out.mp4")) == 5
+    assert not stop.is_set()
+
+
+class StopAt(MemorySink):
+    """Sets its event with the frame of this number, counted from 1."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number, self.stop = number, threading.Event()
+
+    def write(self, item):
+        super().write(item)
+        if len(self.items) == self.number:
+            self.stop.set()
 
 
 def test_stop_ends_a_live_source_and_leaves_whole_files(tmp_path, classifier_path):
-    stop = threading.Event()
-
-    class StopAtTen(MemorySink):
-        def write(self, item):
-            super().write(item)
-            if len(self.items) == 10:
-                stop.set()
-
     records = tmp_path / "seen.jsonl"
-    options = {"sources": "synthetic:320x240@60?live=1", "model": str(classifier_path), "records": str(records)}
-    summary = execute(build_config(options), extra_sinks=lambda sources, model: [StopAtTen()], stop=stop)
-    assert 10 <= summary.frames == len(records_of(records)) < 30
-    execute(build_config(options), extra_sinks=lambda sources, model: [StopAtTen()], stop=stop)
-    assert len(records_of(records)) >= summary.frames, "records of a live source are appended"
+    options = {"sources": "synthetic:320x240@60?live=1", "model": classifier_path, "records": records}
+    seen = []
+    for _ in range(2):
+        sink = StopAt(10)
+        summary = execute(build_config(options), extra_sinks=lambda sources, model, sink=sink: [sink], stop=sink.stop)
+        assert 10 <= summary.frames == len(sink.items) < 30
+        seen += [item.frame.index for item in sink.items]
+        assert [record["frame"] for record in records_of(records)] == seen, "records of a live source are appended"
+    assert no_thread_is_left()
+
+
+def test_a_run_that_ends_by_itself_leaves_the_event_of_the_caller_alone(clip, tmp_path, classifier_path):
+    stop = threading.Event()
+    for name in ("first", "second"):
+        summary = run(clip, classifier_path, records=tmp_path / f"{name}.jsonl", stop=stop)
+        assert not stop.is_set()
+        assert summary.frames == len(records_of(tmp_path / f"{name}.jsonl")) == 20
+
+
+def test_a_fault_leaves_the_event_of_the_caller_alone(clip, classifier_path, monkeypatch):
+    stop, model = threading.Event(), open_model(classifier_path, "cpu")
+    monkeypatch.setattr(type(model), "infer", lambda self, frames: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(clip, model, stop=stop)
+    assert not stop.is_set()
+
+
+def test_an_event_that_was_set_ends_the_next_run_that_gets_it(clip, tmp_path, classifier_path):
+    sink = StopAt(3)
+    config = build_config({"sources": clip, "model": classifier_path, "output": tmp_path / "first.mp4"})
+    summary = execute(config, extra_sinks=lambda sources, model: [sink], stop=sink.stop)
+    assert 3 <= summary.frames == len(frames_of(tmp_path / "first.mp4")) < 20
+    assert run(clip, classifier_path, output=tmp_path / "second.mp4", stop=sink.stop).frames == 0
+    assert not (tmp_path / "second.mp4").exists()
+
+
+@pytest.mark.parametrize("source", ["clip.mp4", "synthetic:64x64", "synthetic:64x64?live=1", "in"])
+@pytest.mark.parametrize("output", ["out.mp4", "folder"])
+def test_what_an_earlier_run_has_written_is_not_replaced_by_nothing(
+    clip, tmp_path, classifier_path, monkeypatch, source, output
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("in", "folder"):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite("in/x.png", np.zeros((20, 20, 3), np.uint8))
+    kept = dict.fromkeys(("out.jsonl", "out.mp4", "folder/clip.mp4", "folder/x.png"), b"of an earlier run")
+    for name, content in kept.items():
+        (tmp_path / name).write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    stop = threading.Event()
+    stop.set()
+    output = "folder" if source == "in" else output
+    assert run(source, classifier_path, output=output, records="out.jsonl", stop=stop).frames == 0
+    assert {name: (tmp_path / name).read_bytes() for name in kept} == kept
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_paths_may_be_paths(tmp_path, classifier_path):
+    clips = [write_clip(tmp_path / f"{name}.mp4") for name in "ab"]
+    run(clips[0], classifier_path, output=tmp_path / "out.mp4", records=tmp_path / "one.jsonl")
+    run(clips, classifier_path, output=tmp_path / "out", records=tmp_path / "two.jsonl")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4"]
+    assert len(frames_of(tmp_path / "out.mp4")) == 20
+    assert [len(records_of(tmp_path / name)) for name in ("one.jsonl", "two.jsonl")] == [20, 40]
+    assert {item.frame.source for item in recognise(clips, classifier_path)} == {str(clip) for clip in clips}
 
 
 def test_two_live_sources_and_a_file_run_together(clip, tmp_path, classifier_path):
@@ -255,6 +432,39 @@ def test_a_source_is_never_overwritten(clip, classifier_path):
     with pytest.raises(SinkError, match="is a source"):
         run(str(clip), classifier_path, output=str(clip.parent))
     assert clip.read_bytes() == before
+
+
+def test_a_source_is_not_overwritten_by_a_partial_file(clip, classifier_path):
+    source = clip.rename(clip.with_name("labelled.partial.mp4"))
+    before = source.read_bytes()
+    with pytest.raises(SinkError, match=r"labelled\.partial\.mp4 is a source"):
+        run(source, classifier_path, output=source.with_name("labelled.mp4"))
+    assert source.read_bytes() == before
+    assert list(source.parent.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_source_called_like_a_partial_file_gets_a_file_of_its_own(tmp_path, classifier_path, order):
+    clips = [write_clip(tmp_path / "a.partial.mp4"), write_clip(tmp_path / "a.mp4")][::order]
+    run(clips, classifier_path, output=tmp_path / "out", draw=False)
+    made = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in made] == (
+        ["a-1.mp4", "a.partial.mp4"] if order == 1 else ["a.mp4", "a.partial-1.mp4"]
+    )
+    assert [len(frames_of(path)) for path in made] == [20, 20]
+
+
+def test_an_output_folder_that_holds_a_source_image_is_refused(tmp_path, classifier_path):
+    images = [tmp_path / name / "x.png" for name in "ab"]
+    for number, image in enumerate(images):
+        image.parent.mkdir()
+        cv2.imwrite(str(image), np.full((20, 20, 3), 80 * number, np.uint8))
+    before = [image.read_bytes() for image in images]
+    for sources in (images, images[::-1], [image.parent for image in images], images[:1]):
+        with pytest.raises(SinkError, match=r"holds x\.png, a source"):
+            run(sources, classifier_path, output=tmp_path / "a")
+    assert [image.read_bytes() for image in images] == before
+    assert sorted(tmp_path.rglob("*.png")) == images
 
 
 def test_several_sources_need_a_folder(clip, tmp_path, classifier_path):

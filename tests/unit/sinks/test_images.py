@@ -41,6 +41,14 @@ def test_a_folder_gets_the_names_of_the_sources_once_each(tmp_path: Path, make_i
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_name_like_that_of_a_partial_file_costs_no_image(order: int, tmp_path: Path, make_item: MakeItem) -> None:
+    sink = image_folder(tmp_path)
+    for value, name in [(10, "a.partial.png"), (200, "a.png")][::order]:
+        sink.write(make_item(np.full_like(IMAGE, value), source=f"in/{name}"))
+    assert sorted(load(path).mean() for path in tmp_path.iterdir()) == [10, 200]
+
+
 def test_the_image_that_was_read_is_not_overwritten(tmp_path: Path, make_item: MakeItem) -> None:
     source = tmp_path / "a.png"
     source.write_bytes(b"the only copy")
