@@ -1,1 +1,1 @@
-"""The training stage: networks and, later, their recipes. Needs the extra `training`."""
+"""The training stage: data, networks, recipes and evaluation. Needs the extra `training`."""
