@@ -1,0 +1,199 @@
+"""What a checkpoint carries beside Lightning's own state, and how it is read: tensors and plain values, no code."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from pydantic import ValidationError
+from torch import nn
+
+from pipeline import contract
+from pipeline.errors import OnsightError, SinkError
+from pipeline.sinks.partial import partial_path
+from training.inputs import Inputs
+from training.models import build_network, library_versions
+from training.recipe import Recipe, Rgb
+from training.weights import read_pickle
+
+KEY = "onsight"
+_PREFIX = "network."
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network with all that is needed to use it.
+
+    `network`: in evaluation mode, takes float32 [B, 3, H, W], RGB, (value ÷ 255 - `mean`) ÷ `std`, returns logits
+    [B, C]; with averaged weights, if they were averaged. `metrics`: of the validation after which it was saved.
+    `temperature`: logits are divided by it before the softmax; None: not calibrated.
+    """
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    input: contract.InputSpec
+    resize: contract.Resize
+    mean: Rgb
+    std: Rgb
+    recipe: Recipe
+    metrics: dict[str, float]
+    temperature: float | None
+    fingerprint: str
+    versions: dict[str, str]
+    epoch: int
+
+    @property
+    def contract(self) -> contract.ModelContract:
+        """The contract of a model file made of it, without provenance."""
+        return contract.ModelContract(
+            task="classify",
+            labels=self.classes,
+            input=self.input,
+            resize=self.resize,
+            classifier=contract.ClassifierSpec(),
+        )
+
+
+def describe(recipe: Recipe, classes: tuple[str, ...], inputs: Inputs, fingerprint: str) -> dict[str, Any]:
+    """What a checkpoint carries under the key `onsight`; the metrics are added when it is saved."""
+    return {
+        "version": 1,
+        "task": "classify",
+        "recipe": recipe.to_json(),
+        "classes": list(classes),
+        "inputs": inputs.to_json(),
+        "fingerprint": fingerprint,
+        "versions": {"onsight": version("onsight"), "lightning": version("lightning"), **library_versions()},
+        "metrics": {},
+        "temperature": None,
+    }
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """The whole content of a checkpoint that `onsight train` wrote.
+
+    Raises:
+        OnsightError: no such file, not whole, another's, or a pickle that would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise OnsightError(f"there is no checkpoint {path}")
+    found = read_pickle(path)
+    if not isinstance(found, Mapping) or KEY not in found or "state_dict" not in found:
+        raise OnsightError(f"{path} was not written by onsight train; give a best.ckpt or last.ckpt of one of its runs")
+    if found[KEY].get("version") != 1:
+        raise OnsightError(f"{path} is of another version of Onsight; train again, or use that version")
+    return dict(found)
+
+
+def load_checkpoint(path: Path | str) -> Trained:
+    """The network in a checkpoint of `onsight train`, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        OnsightError: as `read_checkpoint`, or the tensors do not fit the model that its recipe names.
+    """
+    found = read_checkpoint(path)
+    about = found[KEY]
+    try:
+        recipe, inputs = Recipe.model_validate(about["recipe"]), Inputs.from_json(about["inputs"])
+    except (ValidationError, KeyError) as error:
+        raise OnsightError(f"{path} is of another version of Onsight: {str(error).partition(chr(10))[0]}") from None
+    network = build_network(recipe.model, len(about["classes"]), inputs.input.height)
+    state = {name.removeprefix(_PREFIX): each for name, each in found["state_dict"].items() if name.startswith(_PREFIX)}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise OnsightError(f"{path} does not fit {recipe.model.name}: {reason}") from None
+    return Trained(
+        network.eval(),
+        tuple(about["classes"]),
+        inputs.input,
+        inputs.resize,
+        inputs.mean,
+        inputs.std,
+        recipe,
+        dict(about["metrics"]),
+        about["temperature"],
+        about["fingerprint"],
+        dict(about["versions"]),
+        found["epoch"],
+    )
+
+
+def store_temperature(path: Path | str, temperature: float) -> None:
+    """Writes the calibration temperature into a checkpoint, aside and renamed."""
+    found = read_checkpoint(path)
+    found[KEY]["temperature"] = float(temperature)
+    write_checkpoint(found, Path(path))
+
+
+def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
+    """Writes under a partial name, flushes to the disk and renames: an older file of the name stays whole until then.
+
+    Raises:
+        SinkError: the disk is full, or the folder cannot be written to.
+    """
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(whole.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        kept = f"; the one saved before is whole: go on from it with --resume {path}" if path.is_file() else ""
+        raise SinkError(f"cannot write the checkpoint {path}: {error.strerror}{kept}") from error
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """How Lightning writes and reads checkpoints here: aside and renamed, and never an unsafe pickle."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """See `write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """See `read_checkpoint`."""
+        return read_checkpoint(path)
+
+
+def check_resumable(path: Path, recipe: Recipe, classes: tuple[str, ...], fingerprint: str) -> None:
+    """Whether a run of `recipe` on this data can go on from the checkpoint at `path`.
+
+    Raises:
+        OnsightError: it is of another model, of other classes, or of other data.
+    """
+    about = read_checkpoint(path)[KEY]
+    theirs = Recipe.model_validate(about["recipe"])
+    if theirs.model.name != recipe.model.name:
+        raise OnsightError(
+            f"{path} is a checkpoint of the model {theirs.model.name}, the recipe says {recipe.model.name}; "
+            f"to start from its weights, train without --resume and with model.weights={path}"
+        )
+    if tuple(about["classes"]) != classes:
+        raise OnsightError(f"{path} was trained on other classes: {_difference(about['classes'], classes)}")
+    if about["fingerprint"] != fingerprint:
+        raise OnsightError(f"{path} was trained on other pictures than those in {recipe.data.path}; train anew")
+    ours, before = recipe.to_json(), theirs.to_json()
+    parts = ("optimiser", "schedule", "epochs")
+    if changed := [part for part in parts if ours[part] != before[part]]:
+        raise OnsightError(
+            f"{path} was begun with another {' and '.join(changed)}; take the recipe.yaml beside it, or train anew"
+        )
+
+
+def _difference(theirs: list[str], ours: tuple[str, ...]) -> str:
+    odd = sorted(set(theirs).symmetric_difference(ours))
+    return f"{', '.join(odd[:3])} in one of the two only" if odd else "the same in another order"

@@ -1,0 +1,62 @@
+"""A learning rate to begin with, by Lightning's finder."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import click
+from lightning.pytorch.tuner.tuning import Tuner
+
+from pipeline.errors import OnsightError
+from pipeline.sinks.partial import check_file, partial_path, writing
+from training.recipe import Recipe
+from training.setup import build_trainer, prepare
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's bar is for a terminal."""
+    if sys.stderr.isatty():
+        yield
+    else:
+        with redirect_stderr(io.StringIO()):
+            yield
+
+
+def find_rate(recipe: Recipe, steps: int, plot: Path | None = None) -> float:
+    """The rate at which the loss falls most steeply while the rate rises step by step.
+
+    Args:
+        steps: how many are made.
+        plot: a PNG of loss over rate.
+
+    Raises:
+        OnsightError: the loss never fell; or see `training.setup.prepare`.
+    """
+    if plot is not None:
+        check_file(plot, {".png"})
+    job = prepare(recipe, lambda line: click.echo(line, err=True))
+    job.module.watch = False  # the loss is meant to explode
+    with tempfile.TemporaryDirectory() as folder:
+        enough = recipe.model_copy(update={"epochs": steps})  # each has a batch at least
+        trainer = build_trainer(enough, Path(folder), [], enable_progress_bar=False, enable_checkpointing=False)
+        with _quiet():
+            found = Tuner(trainer).lr_find(
+                job.module, job.train, num_training=steps, min_lr=1e-6, max_lr=10, update_attr=False, attr_name="lr"
+            )
+    rate = None if found is None else found.suggestion(skip_begin=steps // 10, skip_end=1)
+    if found is None or rate is None:
+        raise OnsightError("no learning rate can be suggested: the loss never fell; try more --steps or other weights")
+    if plot is not None:
+        with writing(plot):
+            figure: Any = found.plot(suggest=True)
+            figure.savefig(partial_path(plot))
+            os.replace(partial_path(plot), plot)
+    return float(rate)

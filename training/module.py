@@ -1,0 +1,155 @@
+"""A classifier in training, as Lightning drives it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import MeanMetric
+
+from pipeline.errors import OnsightError
+from training.augment import Mixer
+from training.blocks import Freezer
+from training.checkpoint import KEY
+from training.dataset import Batch
+from training.inputs import Inputs
+from training.optim import build_optimiser, build_schedule
+from training.recipe import Recipe
+
+_CHECK_EVERY = 50
+
+
+class Classifier(pl.LightningModule):
+    """Trains `network`, whose tensors are all that its state dict holds.
+
+    Args:
+        network: takes normalised float32 [B, 3, H, W], returns logits [B, C], or in training also auxiliary logits.
+        recipe: how it is trained.
+        inputs: mean and std of the input.
+        about: what checkpoints carry beside the state; see `training.checkpoint.describe`.
+        batches: of an epoch, on this device.
+        class_weights: float32 [C], of the loss; None: all alike.
+
+    Raises:
+        OnsightError: while training, when the loss is no number any more.
+    """
+
+    mean: Tensor
+    std: Tensor
+    finite: Tensor
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        inputs: Inputs,
+        about: dict[str, Any],
+        batches: int,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.about = about
+        self._steps = recipe.epochs * -(-batches // recipe.optimiser.accumulate)
+        self.lr = recipe.optimiser.lr  # Lightning's learning-rate finder sets it
+        self.watch = True  # whether a loss that is no number ends the run
+        self.val_loss, self.val_accuracy = MeanMetric(), MeanMetric()
+        self._mix = Mixer(recipe.augment, len(about["classes"]))
+        self._freezer = Freezer(network, recipe.model.trainable)
+        self._format = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
+        self.network.to(memory_format=self._format)
+        self.register_buffer("mean", 255 * torch.tensor(inputs.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(inputs.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.register_buffer("finite", torch.tensor(True), persistent=False)
+
+    def forward(self, images_B3HW: Tensor) -> Any:
+        """Logits of pictures uint8 [B, 3, H, W], RGB."""
+        return self.network(self._normalised(images_B3HW))
+
+    def _normalised(self, images_B3HW: Tensor) -> Tensor:
+        dtype = next(self.network.parameters()).dtype
+        return ((images_B3HW.float() - self.mean) / self.std).to(dtype=dtype, memory_format=self._format)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        if not len(batch.labels_B):
+            return None
+        images, targets = self._mix(self._normalised(batch.images_B3HW), batch.labels_B)
+        first, *auxiliary = _logits(self.network(images))
+        loss = self._loss(first, targets)
+        for logits in auxiliary:
+            loss = loss + self.recipe.model.aux_weight * self._loss(logits, targets)
+        self._check(loss)
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.labels_B))
+        return loss
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.recipe.loss.label_smoothing
+        return functional.cross_entropy(logits.float(), targets, self.class_weights, label_smoothing=smoothing)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if not len(batch.labels_B):
+            return
+        logits = self(batch.images_B3HW).float()
+        self.val_loss.update(functional.cross_entropy(logits, batch.labels_B, reduction="none"))
+        self.val_accuracy.update((logits.argmax(1) == batch.labels_B).float())
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
+        self.log("val/accuracy", self.val_accuracy, on_step=False, on_epoch=True)
+
+    def configure_optimizers(self) -> Any:
+        spec = self.recipe.optimiser.model_copy(update={"lr": self.lr})
+        optimiser = build_optimiser(self.network, spec)
+        schedule = build_schedule(optimiser, self.recipe.schedule, self._steps, self.recipe.epochs)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        self._freezer.apply(self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        self._freezer.apply(self.current_epoch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Each step has a seed of its own, so that a run that was cut goes on with the very same numbers."""
+        seed_step(self.recipe.seed, self.current_epoch, batch_idx, self.global_rank)
+
+    def on_train_epoch_end(self) -> None:
+        self._check(None)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check(None)
+        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        checkpoint[KEY] = {**self.about, "metrics": metrics}
+
+    def _check(self, loss: Tensor | None) -> None:
+        """Looks at every loss, but asks a GPU for the answer seldom: each answer makes it wait."""
+        if loss is not None:
+            self.finite = self.finite & loss.detach().isfinite()
+            if loss.device.type != "cpu" and self.global_step % _CHECK_EVERY:
+                return
+        if self.watch and not self.finite:
+            raise OnsightError(
+                f"the loss is no number any more, in epoch {self.current_epoch + 1} by step {self.global_step + 1}: "
+                f"lower optimiser.lr (now {self.lr:g}), set optimiser.clip=1, or warm up longer; "
+                "checkpoints saved before are intact"
+            )
+
+
+def _logits(output: Any) -> Iterable[Tensor]:
+    """The logits of a network and of its auxiliary heads."""
+    return [each for each in output if each is not None] if isinstance(output, tuple) else [output]
+
+
+def seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
+    """Seeds torch (all devices), NumPy and Python for one step of one device."""
+    state = np.random.SeedSequence((seed, epoch, step, rank)).generate_state(1)
+    torch.manual_seed(int(state[0]))
+    np.random.seed(state[0])
+    random.seed(int(state[0]))

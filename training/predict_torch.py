@@ -1,0 +1,86 @@
+"""A checkpoint as a subject of evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.errors import DeviceError, SourceError
+from pipeline.sources.images import read_image
+from pipeline.terms import Device
+from training.checkpoint import load_checkpoint
+from training.dataset import Pictures
+from training.inputs import Inputs
+from training.loading import Draws, Loader, choose_workers
+from training.predict import Predictions, Tick
+from training.samples import Sample
+from training.tables import read_rows
+
+_ALONE = 256  # pictures that are not worth the start of other processes
+
+
+class TorchSubject:
+    """A network of `onsight train`; its pictures are read and resized as in validation, which is as in a stream."""
+
+    def __init__(self, path: Path, device: Device) -> None:
+        self.path = path
+        self._trained = trained = load_checkpoint(path)
+        self._device = _choose(device)
+        self.classes = trained.classes
+        self.temperature = trained.temperature or 1.0
+        size = f"{trained.input.width} × {trained.input.height}"
+        self.how = f"{trained.recipe.model.name} in PyTorch on {self._device}, {trained.resize.rule} to {size}"
+        if trained.temperature:
+            self.how += f", temperature {trained.temperature:.3f}"
+
+    def predict(self, paths: Sequence[Path], batch: int, tick: Tick) -> Predictions:
+        """See `Subject.predict`."""
+        trained = self._trained
+        inputs = Inputs(trained.input, trained.resize, trained.mean, trained.std)
+        pictures = Pictures([Sample(path, 0) for path in paths], inputs)
+        draws = Draws([0] * len(paths), batch, 0, None)
+        workers = choose_workers(None) if len(paths) > _ALONE else 0
+        loader = Loader(pictures, draws, workers, pin=self._device == "cuda")
+        scores_NC = np.zeros((len(paths), len(self.classes)), np.float32)
+        unread: dict[int, str] = {}
+        network = trained.network.to(self._device)
+        mean, std = (torch.tensor(each, device=self._device).view(1, 3, 1, 1) for each in (inputs.mean, inputs.std))
+        for draw, found in zip(Draws([0] * len(paths), batch, 0, None), loader, strict=True):
+            failed = set(found.failed)
+            read = [i for i in draw.indices if str(paths[i]) not in failed]
+            unread |= {i: _reason(paths[i]) for i in draw.indices if str(paths[i]) in failed}
+            if read:
+                images_B3HW = found.images_B3HW.to(self._device, non_blocking=True).float()
+                with torch.inference_mode():
+                    logits_BC = network((images_B3HW / 255 - mean) / std).float()
+                scores_NC[read] = (logits_BC / self.temperature).softmax(1).cpu().numpy()
+            for _ in draw.indices:
+                tick()
+        return Predictions(scores_NC, unread)
+
+    def trained_on(self) -> frozenset[str]:
+        """See `Subject.trained_on`."""
+        split, data = self.path.with_name("split.csv"), self._trained.recipe.data.path
+        if not split.is_file():
+            return frozenset()
+        root = os.path.abspath(data.parent if data.suffix.lower() == ".csv" else data)
+        return frozenset(os.path.join(root, *row.name.split("/")) for row in read_rows(split) if row.split == "train")
+
+
+def _reason(path: Path) -> str:
+    try:
+        read_image(path)
+    except SourceError as error:
+        return str(error)
+    return f"{path} could not be read at first: it changed meanwhile"
+
+
+def _choose(device: Device) -> str:
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise DeviceError("cuda cannot be used: PyTorch finds no GPU; use --device cpu, or run: onsight doctor")
+    return "cuda" if there and device != "cpu" else "cpu"

@@ -1,0 +1,139 @@
+"""`onsight train`: from a recipe to the checkpoints, logs and metrics of a run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from pipeline.sinks.partial import writing
+from training import runs
+from training.callbacks import Average, EndOnSignal, Interrupted, Journal
+from training.checkpoint import check_resumable
+from training.dataset import save_sheet
+from training.metrics import Metrics, evaluate_scores
+from training.predict_torch import TorchSubject
+from training.recipe import Recipe
+from training.setup import Job, build_trainer, is_first, prepare
+
+_SHEET = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`code`: 0, or 130 and 143 after a signal. `score`: the best that was monitored; None without validation pictures.
+    `metrics`: of the best checkpoint on the test or, failing that, the validation pictures (`split`); None after a
+    signal, on other processes than the first, and without such pictures.
+    """
+
+    folder: Path
+    code: int
+    score: float | None
+    metrics: Metrics | None
+    split: str | None
+    waiting: float
+
+
+def train(recipe: Recipe, output: Path | None = None, resume: Path | None = None, judge: bool = True) -> Outcome:
+    """Trains, or goes on training from the checkpoint `resume`; then measures the best checkpoint, if it is to `judge`.
+
+    Raises:
+        OnsightError: something that the user can mend; checkpoints saved before are whole.
+    """
+    job = prepare(recipe, _tell, runs.split_file(resume), weights=resume is None)
+    if resume is not None:
+        check_resumable(resume, recipe, job.samples.classes, job.samples.fingerprint)
+    folder = runs.choose_folder(recipe, output, resume)
+    if is_first():
+        _begin(job, folder)
+    journal = Journal(job.train)
+    start = len(list(folder.glob("log/version_*")))  # one folder of logs for each start
+    trainer = build_trainer(
+        recipe,
+        folder,
+        _callbacks(job, folder, journal),
+        [kind(folder, name="log", version=start) for kind in (CSVLogger, TensorBoardLogger)],
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    if recipe.run.compile:
+        job.module.network.compile()
+    began, code = time.perf_counter(), 0
+    try:
+        trainer.fit(job.module, job.train, job.val, ckpt_path=resume, weights_only=True)
+    except Interrupted as signal:
+        code = int(signal.code or 0)
+        _tell(f"stopped; go on with --resume {folder / runs.LAST}")
+    seconds = time.perf_counter() - began
+    _tell(
+        f"{seconds:.1f} s in all; training waited for data {100 * journal.waiting:.1f} % of its time{_skipped(journal)}"
+    )
+    kept = trainer.checkpoint_callback
+    best = kept.best_model_score if isinstance(kept, ModelCheckpoint) and job.val is not None else None
+    score = None if best is None else float(best)
+    metrics, split = _judge(job, folder) if judge and not code and trainer.is_global_zero else (None, None)
+    return Outcome(folder, code, score, metrics, split, journal.waiting)
+
+
+def _begin(job: Job, folder: Path) -> None:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    runs.write_recipe(job.recipe, folder)
+    job.samples.write_split(folder / runs.SPLIT)
+    with writing(folder / runs.SHEET):
+        save_sheet(job.train.pictures, folder / runs.SHEET, _SHEET, job.recipe.seed)
+    _tell(f"run: {folder}")
+
+
+def _callbacks(job: Job, folder: Path, journal: Journal) -> list[Callback]:
+    run = job.recipe.run
+    monitor = None if job.val is None else f"val/{run.monitor}"
+    mode = "max" if run.monitor == "accuracy" else "min"
+    keep: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
+    callbacks: list[Callback] = [
+        journal,
+        LearningRateMonitor("step"),
+        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_on_train_epoch_end=True, **keep),
+        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **keep),
+    ]
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar(leave=False))
+    if run.ema is not None:
+        callbacks.append(Average(run.ema))
+    callbacks.append(EndOnSignal(folder / runs.LAST))  # after the average: a step is whole when it is in it
+    if run.patience is not None and monitor is not None:
+        callbacks.append(EarlyStopping(monitor, patience=run.patience, mode=mode, check_finite=False))
+    return callbacks
+
+
+def _judge(job: Job, folder: Path) -> tuple[Metrics | None, str | None]:
+    """Measures best.ckpt as the runtime would see it, and writes metrics.json."""
+    split, samples = ("test", job.samples.test) if job.samples.test else ("val", job.samples.val)
+    if not samples:
+        return None, None
+    found = TorchSubject(folder / runs.BEST, "auto").predict(
+        [sample.path for sample in samples], job.recipe.data.batch, lambda: None
+    )
+    kept = [i for i in range(len(samples)) if i not in found.unread]
+    if not kept:
+        return None, None
+    labels_N = np.array([samples[i].label for i in kept], np.int64)
+    groups = [samples[i].group for i in kept] if job.recipe.data.slice is not None else None
+    metrics = evaluate_scores(found.scores_NC[kept], labels_N, job.samples.classes, groups)
+    runs.write_metrics({"split": split, **metrics.to_json()}, folder)
+    return metrics, split
+
+
+def _skipped(journal: Journal) -> str:
+    return f"; pictures skipped because they cannot be read: {len(journal.unreadable)}" if journal.unreadable else ""
+
+
+def _tell(line: str) -> None:
+    if is_first():
+        click.echo(line, err=True)
