@@ -1,0 +1,126 @@
+"""The command `evaluate`. Imports nothing heavy at its top: the `onsight` command loads it for its help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from training.evaluation import Evaluated, Evaluation
+
+
+@click.command()
+@click.argument("models", metavar="MODEL [SECOND]", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--data", required=True, metavar="DIR|CSV", type=click.Path(path_type=Path), help="What to judge by.")
+@click.option(
+    "--output",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for report.html and metrics.json; made if it is not there.",
+)
+@click.option("--slice", metavar="COLUMN|LEVEL", help="Break down by a column of the CSV or a folder below the class.")
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.95,
+    show_default=True,
+    metavar="0..1",
+    help="Find the thresholds that reach it.",
+)
+@click.option("--store-temperature", is_flag=True, help="Write the fitted temperature into the checkpoint.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What to run on.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Pictures that share one inference.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the main values as one JSON object in the last line.")
+def evaluate(models: tuple[Path, ...], data: Path, output: Path, as_json: bool, **options: Any) -> None:
+    """Measure how good MODEL is on pictures whose classes are known.
+
+    MODEL is a checkpoint of `onsight train` or an exported .onnx, which goes through the runtime itself. With a SECOND,
+    both stand side by side. DATA is a folder of class folders, a split of a data set as photos/val, or a CSV with
+    the columns path and label.
+    """
+    if len(models) > 2:
+        raise click.UsageError("give one model, or two to compare")
+    try:
+        from training.evaluate import REPORT, Options
+        from training.evaluate import evaluate as run
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"evaluate needs the package {error.name}: install onsight[training]") from None
+
+    evaluation = run(models, data, output, Options(**options), _show_progress)
+    _print_json(evaluation, output) if as_json else _print_text(evaluation, output / REPORT)
+
+
+@contextmanager
+def _show_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _print_text(evaluation: Evaluation, report: Path) -> None:
+    for model in evaluation.models:
+        click.echo(f"{model.name}: {_describe(model)}")
+    if found := evaluation.comparison:
+        click.echo(f"the two differ in {found.disagreements} of {len(evaluation.paths)} pictures")
+    if skipped := evaluation.skipped:
+        named = "; ".join(each.reason for each in skipped[:3])
+        more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        click.echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
+    if evaluation.trained_on:
+        click.echo(
+            f"{evaluation.trained_on} of the pictures are those that the model was trained on: these values say little",
+            err=True,
+        )
+    click.echo(f"report: {report}")
+
+
+def _describe(model: Evaluated) -> str:
+    metrics, calibration = model.metrics, model.calibration
+    low, high = metrics.intervals["accuracy"]
+    text = (
+        f"accuracy {metrics.accuracy:.4f} ({low:.4f} to {high:.4f}), macro F1 {metrics.f1:.4f}, ECE {metrics.ece:.4f}, "
+        f"temperature {calibration.temperature:.3f}{' stored' if calibration.stored else ''}; {metrics.n} pictures"
+    )
+    if metrics.slices:
+        worst = metrics.slices[0]
+        text += f"; worst group {worst.slice}: {worst.accuracy:.4f} of {worst.n}"
+    return text
+
+
+def _print_json(evaluation: Evaluation, output: Path) -> None:
+    import json
+
+    values = evaluation.to_json()
+    for part in (values, values.get("second", {})):
+        for key in ("confusion", "per_class"):
+            part.pop(key, None)
+    click.echo(json.dumps({**values, "output": str(output)}, ensure_ascii=False))
