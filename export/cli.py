@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from export.options import Activation, Colour, FamilyName, HostRule, Options, PixelRange
-from pipeline.errors import ConfigError
+from pipeline.extras import needing
 from pipeline.terms import Device, Interpolation
 
 
@@ -60,10 +60,8 @@ def adopt(source: Path, output: Path, **options: Any) -> None:
 
     Options that are left out are taken from the graph, or else from the family: see docs/adopting.md.
     """
-    try:
+    with needing("adopt"):
         from export.adopt import adopt as adopt_model
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"adopt needs the package {error.name}: install onsight[adopt]") from None
 
     contract = adopt_model(source, output, Options(**options))
     size = f"{contract.input.height}x{contract.input.width}"
@@ -90,8 +88,7 @@ def adopt(source: Path, output: Path, **options: Any) -> None:
 @click.option("--device", type=_choice(Device), default="auto", show_default=True, help="What to run on.")
 def demo(output: Path, device: Device) -> int:
     """Recognise a real clip with a real model; both come with installed packages."""
-    try:
+    with needing("demo"):
         from export.demo import run_demo
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"the demo needs the package {error.name}: install onsight[demo]") from None
-    return run_demo(output, device)
+
+        return run_demo(output, device)

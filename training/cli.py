@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from pipeline.errors import ConfigError
+from pipeline.extras import needing
 
 _RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -26,7 +24,7 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: Path | None, output:
 
     Single keys are set as in: onsight train finetune.yaml data.path=photos/ optimiser.lr=1e-3
     """
-    with _training_installed():
+    with needing("training"):
         from training.recipe import load_recipe
         from training.train import train as run
 
@@ -50,7 +48,7 @@ def find_lr(recipe: Path, overrides: tuple[str, ...], steps: int, plot: Path | N
 
     The rate rises from step to step until the loss explodes; the best lies where it falls most steeply.
     """
-    with _training_installed():
+    with needing("training"):
         from training.finder import find_rate
         from training.recipe import load_recipe
 
@@ -76,18 +74,10 @@ def tune(recipe: Path, keys: tuple[str, ...], trials: int, output: Path | None) 
 
     A search that is run again with the same --output goes on.
     """
-    with _training_installed():
+    with needing("training"):
         from training.search import search
 
     found = search(recipe, keys, trials, output)
     click.echo(f"best of {found.trials} trials: {found.score:.4f}")
     click.echo(" ".join(f"{key}={value}" for key, value in found.values.items()))
     return found.code
-
-
-@contextmanager
-def _training_installed() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"training needs the package {error.name}: install onsight[training]") from None

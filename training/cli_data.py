@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import ConfigError
+from pipeline.extras import needing
 
 if TYPE_CHECKING:
     from training.check import Report
@@ -56,10 +56,8 @@ def check(path: Path, strict: bool, as_json: bool, near: int, **flags: Any) -> i
     Exit code 2 if there are errors: images that cannot be read, a picture in two splits or under two labels, an empty
     class, one class only.
     """
-    try:
+    with needing("training"):
         from training.check import check_data
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"checking data needs the package {error.name}: install onsight[training]") from None
 
     watch = _show_progress if sys.stderr.isatty() else None
     report = check_data(path, **flags, distance=near, watch=watch)

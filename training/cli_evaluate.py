@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import ConfigError
+from pipeline.extras import needing
 
 if TYPE_CHECKING:
     from training.evaluation import Evaluated, Evaluation
@@ -61,11 +61,9 @@ def evaluate(models: tuple[Path, ...], data: Path, output: Path, as_json: bool, 
     """
     if len(models) > 2:
         raise click.UsageError("give one model, or two to compare")
-    try:
+    with needing("training"):
         from training.evaluate import REPORT, Options
         from training.evaluate import evaluate as run
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"evaluate needs the package {error.name}: install onsight[training]") from None
 
     evaluation = run(models, data, output, Options(**options), _show_progress)
     _print_json(evaluation, output) if as_json else _print_text(evaluation, output / REPORT)
