@@ -1,6 +1,6 @@
 """The frame's journey: source → batch → model → redact → overlay → sinks.
 
-`journey` brings a frame from its source to the overlay, `_write` hands it to the sinks. `recognise` and `run` are the
+`journey` brings a frame from its source to the overlay, `deliver` to the sinks. `recognise` and `run` are the
 two ways to go on it from Python; the command line uses `execute`, which is `run` for a ready configuration.
 """
 
@@ -64,6 +64,15 @@ def journey(
         finally:
             for lane, dropped in zip(_lanes(sources), channel.dropped, strict=True):
                 tallies[lane[0].stream].dropped = dropped
+
+
+def deliver(frames: Generator[Annotated], outputs: Outputs, tallies: Sequence[Tally], stop: threading.Event) -> None:
+    """The end of the journey: every frame to its sinks, which get their final names when all frames have come."""
+    with suppress(StopStream), outputs, closing(frames):
+        for annotated in frames:
+            outputs.write(annotated)
+        if not outputs.written and (stop.is_set() or any(tally.withheld for tally in tallies)):
+            raise StopStream  # what an earlier run has written is not replaced by nothing
 
 
 def _lanes(sources: Sequence[Source]) -> list[list[Source]]:
@@ -141,16 +150,8 @@ def execute(
         outputs = plan_outputs(config, trip.sources, trip.tallies, trip.plan.encode)
         outputs.add(extra_sinks(trip.sources, trip.model))
         started = time.perf_counter()
-        _write(trip.frames(draw=config.draw and outputs.draws), outputs, trip.tallies, stop)
+        deliver(trip.frames(draw=config.draw and outputs.draws), outputs, trip.tallies, stop)
     return Summary(time.perf_counter() - started, trip.model.device, trip.model.providers, trip.tallies)
-
-
-def _write(frames: Generator[Annotated], outputs: Outputs, tallies: Sequence[Tally], stop: threading.Event) -> None:
-    with suppress(StopStream), outputs, closing(frames):
-        for annotated in frames:
-            outputs.write(annotated)
-        if not outputs.written and (stop.is_set() or any(tally.withheld for tally in tallies)):
-            raise StopStream  # what an earlier run has written is not replaced by nothing
 
 
 @dataclass(frozen=True)
