@@ -12,10 +12,6 @@ from support.models import tiny_classifier, tiny_detector
 REQUIRE_CUDA = "ONSIGHT_REQUIRE_CUDA"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"gpu: needs a CUDA GPU; skipped without one, failed if {REQUIRE_CUDA}=1")
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") is None or (reason := _why_no_cuda()) is None:
         return
