@@ -31,7 +31,7 @@ def build_augment(spec: AugmentSpec, inputs: Inputs) -> v2.Transform:
         steps.append(v2.RandomResizedCrop(size, spec.scale, spec.ratio, interpolation=mode, antialias=True))
     elif spec.crop == "pad":
         steps.append(v2.RandomCrop(size, padding=spec.padding, padding_mode="reflect"))
-    if spec.flip:
+    if spec.flip and spec.flip != "alternate":
         steps.append(v2.RandomHorizontalFlip(spec.flip))
     if spec.flip_vertical:
         steps.append(v2.RandomVerticalFlip(spec.flip_vertical))

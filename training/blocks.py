@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.errors import ConfigError
+from training.recipe import at_epoch
 
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 
@@ -66,8 +67,8 @@ class Freezer:
 
     def open_blocks(self, epoch: int) -> int:
         """How many blocks train in `epoch`."""
-        reached = [at for at in self._steps if at <= epoch]
-        return int(self._steps[max(reached)]) if reached else len(self._blocks)
+        reached = at_epoch(self._steps, epoch)
+        return len(self._blocks) if reached is None else int(reached)
 
     def apply(self, epoch: int) -> int:
         """Freezes and unfreezes for `epoch`; norms of frozen blocks keep their statistics. Returns the blocks open."""

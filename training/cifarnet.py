@@ -16,7 +16,8 @@ class CifarNet(nn.Module):
     """Takes float32 [B, 3, 32, 32], normalised, and returns logits [B, C].
 
     A fixed convolution first makes neighbouring pixels uncorrelated (`whiten` learns it from training pictures), then
-    three blocks halve the picture while they widen it. All but that convolution begins close to the identity.
+    three blocks halve the picture while they widen it. All but that convolution begins close to the identity. Outside
+    of training the logits are the mean of the picture's and its mirror image's.
 
     Args:
         classes: C.
@@ -24,7 +25,7 @@ class CifarNet(nn.Module):
         dropout: in front of the head.
     """
 
-    def __init__(self, classes: int, widths: tuple[int, int, int] = (64, 256, 256), dropout: float = 0.0) -> None:
+    def __init__(self, classes: int, widths: tuple[int, int, int] = (128, 384, 384), dropout: float = 0.0) -> None:
         super().__init__()
         whitened = 2 * 3 * _PATCH**2
         self.whitening = nn.Conv2d(3, whitened, _PATCH)
@@ -36,6 +37,10 @@ class CifarNet(nn.Module):
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
+        logits_BC = self._logits(images_B3HW)
+        return logits_BC if self.training else (logits_BC + self._logits(images_B3HW.flip(3))) / 2
+
+    def _logits(self, images_B3HW: Tensor) -> Tensor:
         features = self.blocks(functional.gelu(self.whitening(images_B3HW)))
         return self.head(self.dropout(features.amax((2, 3)))) / 9
 
@@ -68,4 +73,6 @@ def _conv(before: int, after: int) -> nn.Conv2d:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm.weight.requires_grad_(False)
+    return norm

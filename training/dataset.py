@@ -29,10 +29,11 @@ _PROBES = 16
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The samples of one batch; `seed` decides how they are augmented."""
+    """The samples of one batch; `seed` and `epoch` decide how they are augmented."""
 
     seed: int
     indices: tuple[int, ...]
+    epoch: int = 0
 
 
 class Batch(NamedTuple):
@@ -51,6 +52,7 @@ class Pictures(Dataset[Any]):
         inputs: size and resize rule of the network.
         augment: None: exactly the runtime's preprocessing.
         shrink: the largest a picture may be, as a multiple of the input's size, before it is augmented.
+        alternate: mirror half of the pictures in even epochs, the other half in odd ones.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Pictures(Dataset[Any]):
         inputs: Inputs,
         augment: v2.Transform | None = None,
         shrink: float | None = None,
+        alternate: bool = False,
     ) -> None:
         self.samples = samples
         self._inputs = inputs
         self._augment = augment
         self._shrink = shrink
+        self._half_N = np.random.default_rng(0).random(len(samples)) < 0.5 if alternate else None
         self.kept: _Kept | None = None
 
     def __len__(self) -> int:
@@ -82,7 +86,7 @@ class Pictures(Dataset[Any]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw.seed)
             random.seed(draw.seed)
-            return self._batch(draw.indices)
+            return self._batch(draw)
 
     def keep(self, gigabytes: float, workers: int) -> bool:
         """Decodes all pictures once and keeps them, if they need no more memory than that. Returns whether it did."""
@@ -102,15 +106,17 @@ class Pictures(Dataset[Any]):
         except SourceError:
             return None
 
-    def _batch(self, indices: Sequence[int]) -> Batch:
+    def _batch(self, draw: Draw) -> Batch:
         images, labels, failed = [], [], []
-        for index in indices:
+        for index in draw.indices:
             sample = self.samples[index]
             try:
                 image = self[index]
             except SourceError:
                 failed.append(str(sample.path))
                 continue
+            if self._half_N is not None and self._half_N[index] == draw.epoch % 2:
+                image = image.flip(2)
             images.append(self._augment(image) if self._augment is not None else image)
             labels.append(sample.label)
         height, width = self._inputs.input.height, self._inputs.input.width
@@ -166,13 +172,13 @@ def _shrunk(image: Image, inputs: Inputs, factor: float) -> Image:
 
 
 def quiet_worker(_: int) -> None:
-    """One thread for each process of a loader: the processes are the parallelism; Ctrl-C is the parent's."""
+    """One thread for each process of a loader: the processes are the parallelism; signals are for the parent."""
     import signal
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or a service manager sends them to the whole group
+        signal.signal(number, signal.SIG_IGN)
 
 
 def shrink_factor(spec: AugmentSpec) -> float | None:

@@ -59,7 +59,7 @@ class Draws(Sampler[Draw]):
         first, self.skip = self.skip, 0
         for i in range(first, len(self)):
             indices = order[i * self._batch : (i + 1) * self._batch]
-            yield Draw(int(seeds[i]), tuple(int(index) for index in indices))
+            yield Draw(int(seeds[i]), tuple(int(index) for index in indices), self.epoch)
 
     def _order(self, generator: np.random.Generator) -> np.ndarray:
         count = len(self._labels)

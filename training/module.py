@@ -20,7 +20,7 @@ from training.checkpoint import KEY
 from training.dataset import Batch
 from training.inputs import Inputs
 from training.optim import build_optimiser, build_schedule
-from training.recipe import Recipe
+from training.recipe import Recipe, at_epoch
 
 _CHECK_EVERY = 50
 
@@ -79,10 +79,17 @@ class Classifier(pl.LightningModule):
         dtype = next(self.network.parameters()).dtype
         return ((images_B3HW.float() - self.mean) / self.std).to(dtype=dtype, memory_format=self._format)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        if not len(batch.labels_B):
-            return None
-        images, targets = self._mix(self._normalised(batch.images_B3HW), batch.labels_B)
+    def _shrunk(self, images_B3HW: Tensor) -> Tensor:
+        side = at_epoch(self.recipe.augment.sizes, self.current_epoch)
+        if side is None or side >= images_B3HW.shape[2]:
+            return images_B3HW
+        smaller = functional.interpolate(images_B3HW, (side, side), mode="bilinear", antialias=True)
+        return smaller.contiguous(memory_format=self._format)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if not len(batch.labels_B):  # no picture could be read: gradients of 0, for which other devices wait
+            return 0 * sum(p.sum() for p in self.network.parameters() if p.requires_grad)  # type: ignore[return-value]
+        images, targets = self._mix(self._shrunk(self._normalised(batch.images_B3HW)), batch.labels_B)
         first, *auxiliary = _logits(self.network(images))
         loss = self._loss(first, targets)
         for logits in auxiliary:

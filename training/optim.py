@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from timm.optim.muon import Muon
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
@@ -24,18 +25,20 @@ def group_parameters(network: nn.Module, spec: OptimiserSpec) -> list[dict[str, 
     spared = set(getattr(network, "no_weight_decay", set)())
     depth_of = depths(network)
     last = max(depth_of.values())
-    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         decayed = parameter.ndim > 1 and name not in spared
         depth = depth_of[name] if spec.layer_decay < 1 else last
+        fallback = spec.name == "muon" and (not decayed or depth_of[name] == last)
         group = groups.setdefault(
-            (depth, decayed),
+            (depth, decayed, fallback),
             {
                 "params": [],
                 "lr": spec.lr * spec.layer_decay ** (last - depth),
                 "weight_decay": spec.weight_decay if decayed else 0.0,
+                **({"use_fallback": True} if fallback else {}),
             },
         )
         group["params"].append(parameter)
@@ -48,6 +51,16 @@ def build_optimiser(network: nn.Module, spec: OptimiserSpec) -> torch.optim.Opti
     if spec.name == "sgd":
         nesterov = spec.nesterov and spec.momentum > 0
         return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum, nesterov=nesterov)
+    if spec.name == "muon":
+        return Muon(
+            groups,
+            lr=spec.lr,
+            momentum=spec.momentum,
+            nesterov=spec.nesterov,
+            betas=spec.betas,
+            adjust_lr_fn="original",
+            fallback_lr_scale=spec.fallback,
+        )
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
     return kind(groups, lr=spec.lr, betas=spec.betas)
 
@@ -76,6 +89,8 @@ def rate_at(step: int, spec: ScheduleSpec, steps: int, epochs: int) -> float:
     if spec.name == "cosine":
         done = (step - warmup) / max(steps - warmup, 1)
         return spec.final + (1 - spec.final) * (1 + math.cos(math.pi * min(done, 1))) / 2
+    if spec.name == "linear":
+        return spec.final + (1 - spec.final) * (1 - (step - warmup) / max(steps - warmup, 1))
     if spec.name == "step":
         return spec.gamma ** sum(step >= at * per_epoch for at in spec.steps)
     return 1.0

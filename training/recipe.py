@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.terms import Interpolation
 from training.overrides import read_values, validate
 
+T = TypeVar("T")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -83,16 +84,18 @@ class AugmentSpec(_Part):
     """What happens to training pictures, in this order; 0 or none: nothing.
 
     `crop`: `random-resized` (area between `scale`, sides between `ratio`), `pad` (reflected by `padding` pixels, then
-    cut at random) or `none` (as in validation). `flip`, `flip_vertical`, `erasing`: chances. `rotation`: degrees.
+    cut at random) or `none` (as in validation). `flip`, `flip_vertical`, `erasing`: chances; `flip: alternate` mirrors
+    half of the pictures, and in the next epoch the other half (arXiv:2404.00498). `rotation`: degrees.
     `policy`: RandAugment (`rand_ops`, `rand_magnitude`) or TrivialAugment. `mixup`, `cutmix`: alpha of the Beta
-    distribution; with both, each batch takes one of them; `mix_chance`: of a batch to be mixed at all.
+    distribution; with both, each batch takes one of them; `mix_chance`: of a batch to be mixed at all. `sizes`: from an
+    epoch on, the pixels of a side that training pictures are made smaller to; validation keeps the input's size.
     """
 
     crop: Literal["random-resized", "pad", "none"] = "random-resized"
     scale: tuple[Positive, Positive] = (0.35, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     padding: Count = 4
-    flip: Fraction = 0.5
+    flip: Fraction | Literal["alternate"] = 0.5
     flip_vertical: Fraction = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     brightness: NotNegative = 0.0
@@ -106,6 +109,7 @@ class AugmentSpec(_Part):
     mixup: NotNegative = 0.0
     cutmix: NotNegative = 0.0
     mix_chance: Fraction = 1.0
+    sizes: dict[Epochs, Annotated[int, Field(ge=8)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
@@ -120,15 +124,18 @@ class OptimiserSpec(_Part):
     """`lr`: the highest, of the head; it is not scaled with the batch, the devices or the accumulation.
     `layer_decay`: each block learns so many times slower than the one after it; 1: all alike. `weight_decay` leaves
     norms and biases alone. `clip`: the largest norm of the gradient. `accumulate`: batches of a step.
+    `muon` is for training from scratch: it makes the steps of matrices and convolutions orthogonal; AdamW takes the
+    head, norms and biases, at `fallback` times the rate.
     """
 
-    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    name: Literal["sgd", "adam", "adamw", "muon"] = "adamw"
     lr: Positive = 1e-3
     momentum: Share = 0.9
     nesterov: bool = True
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: NotNegative = 0.05
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    fallback: Positive = 0.05
     clip: Positive | None = None
     accumulate: Count = 1
 
@@ -136,10 +143,10 @@ class OptimiserSpec(_Part):
 class ScheduleSpec(_Part):
     """The learning rate, step by step. `warmup`: epochs of a straight rise, for all but `one-cycle`. `rise`: the part
     of a `one-cycle` run that rises. `final`: the last rate ÷ the highest. `steps`: epochs at which `step` multiplies by
-    `gamma`.
+    `gamma`. `linear` falls straight to `final`.
     """
 
-    name: Literal["cosine", "one-cycle", "step", "constant"] = "cosine"
+    name: Literal["cosine", "linear", "one-cycle", "step", "constant"] = "cosine"
     warmup: NotNegative = 1.0
     rise: Annotated[float, Field(gt=0, lt=1)] = 0.3
     final: Fraction = 0.01
@@ -192,6 +199,12 @@ class Recipe(_Part):
     def to_json(self) -> dict[str, Any]:
         """Plain values; `Recipe.model_validate` reads them back."""
         return self.model_dump(mode="json")
+
+
+def at_epoch(steps: Mapping[int, T], epoch: int) -> T | None:
+    """What holds in `epoch`, of values that each hold from an epoch on; None: before the first of them."""
+    reached = [at for at in steps if at <= epoch]
+    return steps[max(reached)] if reached else None
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:

@@ -79,7 +79,10 @@ def prepare(recipe: Recipe, tell: Tell, split: Path | None = None, weights: bool
 def _load_train(recipe: Recipe, samples: tuple[Any, ...], inputs: Inputs, tell: Tell) -> Loader:
     spec, (rank, world) = recipe.data, _place()
     workers = choose_workers(spec.workers, world)
-    pictures = Pictures(samples, inputs, build_augment(recipe.augment, inputs), shrink_factor(recipe.augment))
+    augment = recipe.augment
+    pictures = Pictures(
+        samples, inputs, build_augment(augment, inputs), shrink_factor(augment), augment.flip == "alternate"
+    )
     if spec.cache and pictures.keep(spec.cache / world, workers):
         tell("decoded training pictures are kept in memory")
     shuffle: Literal["balanced", "uniform"] = "balanced" if spec.balance == "sampler" else "uniform"
@@ -119,15 +122,17 @@ def _fill(network: nn.Module, recipe: Recipe, inputs: Inputs, classes: int, pict
 
 def _check_size(network: nn.Module, recipe: Recipe, inputs: Inputs) -> None:
     """A network that the input is too small for says so before anything is spent on it."""
-    try:
-        with torch.no_grad():
-            shapes = torch.empty(2, 3, inputs.input.height, inputs.input.width, device="meta")
-            copy.deepcopy(network).to("meta")(shapes)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        size = inputs.input.height
-        raise ConfigError(
-            f"{recipe.model.name} cannot take input.size={size}: {_first_line(error)}; leave it out, or try another"
-        ) from None
+    sides, largest = recipe.augment.sizes.values(), inputs.input.height
+    if max(sides, default=0) > largest:
+        raise ConfigError(f"'augment.sizes' makes pictures smaller: {max(sides)} is more than the input's {largest}")
+    for key, side in [("input.size", largest), *(("augment.sizes", side) for side in sides)]:
+        try:
+            with torch.no_grad():
+                copy.deepcopy(network).to("meta")(torch.empty(2, 3, side, side, device="meta"))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ConfigError(
+                f"{recipe.model.name} cannot take {key}={side}: {_first_line(error)}; leave it out, or try another"
+            ) from None
 
 
 def build_trainer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -128,6 +129,68 @@ def test_ctrl_c_saves_and_ends(recipe: Recipe, tmp_path: Path, monkeypatch: pyte
     assert train(recipe, tmp_path / "run").code == 130
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == 2
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_run_with_a_changing_size_goes_on_exactly(
+    recipe_file: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["augment.sizes={0: 16, 1: 24, 2: 32}", "augment.flip=alternate", "augment.crop=pad", "data.balance=loss"]
+    words += ["optimiser.name=muon", "schedule.name=linear", "run.channels_last=true", f"data.path={data}"]
+    recipe = load_recipe(recipe_file, words)
+    sides, shrunk = [], Classifier._shrunk
+
+    def watched(module: Classifier, images: torch.Tensor) -> torch.Tensor:
+        sides.append(shrunk(module, images).shape[2])
+        return shrunk(module, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "_shrunk", watched)
+        assert train(recipe, tmp_path / "whole").code == 0
+    steps = _steps_of_an_epoch(tmp_path / "whole")
+    assert sides == [16] * steps + [24] * steps + [32] * steps
+
+    with monkeypatch.context() as patch:
+        _before_step(patch, steps + 1, lambda: signal.raise_signal(signal.SIGTERM))
+        assert train(recipe, tmp_path / "cut").code == 143
+    assert train(recipe, resume=tmp_path / "cut" / "last.ckpt").code == 0
+    _assert_same_end(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_sizes_that_enlarge_are_refused(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'augment\.sizes' makes pictures smaller: 40 is more than the input's 32"):
+        train(load_recipe(recipe_file, [f"data.path={data}", "augment.sizes={0: 40}"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_ends_when_it_gets_no_better(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+    words = [f"data.path={data}", "epochs=50", "optimiser.lr=1e-12", "run.patience=2", "run.monitor=accuracy"]
+    words += ["run.ema=null", "model.dropout=0"]
+    train(load_recipe(recipe_file, words), tmp_path / "run")
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] < 10
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_sigterm_to_all_processes_saves_and_ends(recipe_file: Path, data: Path, tmp_path: Path, devices: int) -> None:
+    """As a service manager ends a service: the loader's processes, and those of other devices, are told, too."""
+    folder = tmp_path / "run"
+    words = [f"data.path={data}", "data.workers=1", "data.batch=4", f"run.devices={devices}", "epochs=1000"]
+    command = [Path(sys.executable).with_name("onsight"), "train", recipe_file, *words, "--output", folder]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGTERM)
+        code = process.wait(60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    said = (tmp_path / "log").read_text()
+    assert code == 143, said
+    assert "Traceback" not in said
+    assert "go on with --resume" in said
+    assert read_checkpoint(folder / "last.ckpt")["global_step"] > 0
 
 
 def test_checkpoint_scores_what_the_run_said(whole: Path) -> None:

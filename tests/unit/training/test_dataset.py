@@ -52,6 +52,18 @@ def test_seed_of_a_draw_decides_and_the_global_generator_is_left_alone(samples: 
     assert not torch.equal(first, other)
 
 
+def test_alternate_flip_mirrors_each_picture_in_every_second_epoch(samples: list[Sample]) -> None:
+    plain, flipped = Pictures(samples, INPUTS), Pictures(samples, INPUTS, alternate=True)
+    everything = tuple(range(10))
+    images = plain.__getitems__(Draw(0, everything)).images_B3HW
+    even, odd, again = (flipped.__getitems__(Draw(0, everything, epoch)).images_B3HW for epoch in (0, 1, 2))
+    assert torch.equal(even, odd.flip(3))
+    assert torch.equal(even, again)
+    mirrored = [torch.equal(image, other.flip(2)) for image, other in zip(images, even, strict=True)]
+    assert 0 < sum(mirrored) < 10
+    assert all(torch.equal(image, other) for image, other, is_ in zip(images, even, mirrored, strict=True) if not is_)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_kept_pictures_are_the_same(samples: list[Sample], workers: int) -> None:
     fresh, kept = (Pictures(samples, INPUTS, AUGMENT, shrink=1.5) for _ in range(2))

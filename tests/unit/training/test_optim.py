@@ -62,6 +62,19 @@ def test_optimisers(name: Any, kind: str) -> None:
     assert optimiser.defaults.get("nesterov", True)
 
 
+def test_muon_takes_the_convolutions_and_adamw_the_rest() -> None:
+    network = build_network(ModelSpec(name="cifarnet"), 3)
+    optimiser = build_optimiser(network, OptimiserSpec(name="muon", lr=0.1, weight_decay=0.2))
+    network(torch.rand(2, 3, 32, 32)).sum().backward()
+    optimiser.step()
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    orthogonal = {names[id(p)] for p, state in optimiser.state.items() if state["use_muon"]}
+    assert orthogonal == {name for name in names.values() if "conv" in name}
+    assert {names[id(p)] for p in optimiser.state} - orthogonal == {
+        name for name, p in network.named_parameters() if p.requires_grad and "conv" not in name
+    }
+
+
 def _rates(spec: ScheduleSpec, steps: int, epochs: int) -> list[float]:
     optimiser = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "lr": 2.0}], lr=2.0)
     schedule = build_schedule(optimiser, spec, steps, epochs)
@@ -79,6 +92,12 @@ def test_cosine_warms_up_and_falls_to_its_end() -> None:
     assert max(rates) == rates[10] == 2.0
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.2, rel=0.01)
+
+
+def test_linear_falls_straight() -> None:
+    rates = _rates(ScheduleSpec(name="linear", warmup=1, final=0.5), 110, 11)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:][::50] == pytest.approx([2.0, 1.5])
 
 
 def test_one_cycle_peaks_where_it_is_told_to() -> None:

@@ -47,7 +47,7 @@ def test_recipe_survives_json(file: Path) -> None:
         ("lr=3", r"unknown key 'lr'.*did you mean 'optimiser\.lr'\?"),
         ("data.zzz=3", r"unknown key 'data\.zzz'.*known are: balance, batch, cache"),
         ("data.batch=-1", r"'data\.batch' cannot be -1: input should be greater than 0"),
-        ("schedule.name=linear", r"'schedule\.name' cannot be 'linear'"),
+        ("schedule.name=sawtooth", r"'schedule\.name' cannot be 'sawtooth'"),
         ("augment.scale=[1, 0.5]", r"'scale' begins with its smaller number"),
         ("data.path.x=1", "'path' is a value of its own"),
         ("epochs", "'epochs' is no override; write key=value"),
