@@ -35,6 +35,17 @@ class Average(WeightAveraging):
         super().__init__(avg_fn=mean)
 
 
+class Share(Callback):
+    """Gives each device its part of the batches, as soon as it is known how many devices there are."""
+
+    def __init__(self, *loaders: Loader) -> None:
+        self._loaders = loaders
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        for loader in self._loaders:
+            loader.draws.share(trainer.global_rank, trainer.world_size)
+
+
 class Interrupted(SystemExit):
     """A signal ended the run; `code` is the exit code: 130 for Ctrl-C, 143 for SIGTERM."""
 

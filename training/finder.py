@@ -16,6 +16,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 
 from pipeline.errors import OnsightError
 from pipeline.sinks.partial import check_file, partial_path, writing
+from training.callbacks import Share
 from training.recipe import Recipe
 from training.setup import build_trainer, prepare
 
@@ -46,7 +47,9 @@ def find_rate(recipe: Recipe, steps: int, plot: Path | None = None) -> float:
     job.module.watch = False  # the loss is meant to explode
     with tempfile.TemporaryDirectory() as folder:
         enough = recipe.model_copy(update={"epochs": steps})  # each has a batch at least
-        trainer = build_trainer(enough, Path(folder), [], enable_progress_bar=False, enable_checkpointing=False)
+        trainer = build_trainer(
+            enough, Path(folder), [Share(job.train)], enable_progress_bar=False, enable_checkpointing=False
+        )
         with _quiet():
             found = Tuner(trainer).lr_find(
                 job.module, job.train, num_training=steps, min_lr=1e-6, max_lr=10, update_attr=False, attr_name="lr"

@@ -18,12 +18,13 @@ from training.samples import Sample
 class Draws(Sampler[Draw]):
     """The batches of an epoch on one device, the same for the same seed and epoch, however often it was interrupted.
 
+    All devices have equally many, so that none waits for another in vain: validation may end with empty ones.
+
     Args:
         labels: of all samples.
         batch: samples of a batch. An incomplete last one is left out, except where `shuffle` is off or it is the only.
         seed: of order and augmentation.
         shuffle: `uniform`: each sample once an epoch; `balanced`: as many draws, each class as often; None: in order.
-        rank, world: this device and how many there are; each takes its part.
     """
 
     def __init__(
@@ -32,14 +33,16 @@ class Draws(Sampler[Draw]):
         batch: int,
         seed: int,
         shuffle: Literal["uniform", "balanced"] | None,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         self.epoch = 0
         self.skip = 0
         self.sampler = self  # where Lightning looks for `set_epoch`
         self._labels = np.asarray(labels)
         self._batch, self._seed, self._shuffle = batch, seed, shuffle
+        self._rank, self._world = 0, 1
+
+    def share(self, rank: int, world: int) -> None:
+        """Leaves to this device, number `rank` of so many, its part."""
         self._rank, self._world = rank, world
 
     def set_epoch(self, epoch: int) -> None:
@@ -47,9 +50,8 @@ class Draws(Sampler[Draw]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        mine = len(range(self._rank, len(self._labels), self._world))
         if self._shuffle is None:
-            return -(-mine // self._batch)
+            return -(-len(self._labels) // (self._world * self._batch))
         return max(len(self._labels) // self._world // self._batch, 1)
 
     def __iter__(self) -> Iterator[Draw]:

@@ -33,7 +33,6 @@ class Classifier(pl.LightningModule):
         recipe: how it is trained.
         inputs: mean and std of the input.
         about: what checkpoints carry beside the state; see `training.checkpoint.describe`.
-        batches: of an epoch, on this device.
         class_weights: float32 [C], of the loss; None: all alike.
 
     Raises:
@@ -51,14 +50,12 @@ class Classifier(pl.LightningModule):
         recipe: Recipe,
         inputs: Inputs,
         about: dict[str, Any],
-        batches: int,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.about = about
-        self._steps = recipe.epochs * -(-batches // recipe.optimiser.accumulate)
         self.lr = recipe.optimiser.lr  # Lightning's learning-rate finder sets it
         self.watch = True  # whether a loss that is no number ends the run
         self.val_loss, self.val_accuracy = MeanMetric(), MeanMetric()
@@ -114,7 +111,8 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         spec = self.recipe.optimiser.model_copy(update={"lr": self.lr})
         optimiser = build_optimiser(self.network, spec)
-        schedule = build_schedule(optimiser, self.recipe.schedule, self._steps, self.recipe.epochs)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = build_schedule(optimiser, self.recipe.schedule, steps, self.recipe.epochs)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:

@@ -15,6 +15,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from pipeline.errors import ConfigError, DeviceError
@@ -73,30 +74,30 @@ def prepare(recipe: Recipe, tell: Tell, split: Path | None = None, weights: bool
         _fill(network, recipe, inputs, len(samples.classes), train.pictures, tell)
     balance = class_weights(chosen, len(samples.classes)) if recipe.data.balance == "loss" else None
     about = describe(recipe, samples.classes, inputs, samples.fingerprint)
-    return Job(recipe, samples, inputs, Classifier(network, recipe, inputs, about, len(train), balance), train, val)
+    return Job(recipe, samples, inputs, Classifier(network, recipe, inputs, about, balance), train, val)
 
 
 def _load_train(recipe: Recipe, samples: tuple[Any, ...], inputs: Inputs, tell: Tell) -> Loader:
-    spec, (rank, world) = recipe.data, _place()
-    workers = choose_workers(spec.workers, world)
+    spec, processes = recipe.data, _processes(recipe)
+    workers = choose_workers(spec.workers, processes)
     augment = recipe.augment
     pictures = Pictures(
         samples, inputs, build_augment(augment, inputs), shrink_factor(augment), augment.flip == "alternate"
     )
-    if spec.cache and pictures.keep(spec.cache / world, workers):
+    if spec.cache and pictures.keep(spec.cache / processes, workers):
         tell("decoded training pictures are kept in memory")
     shuffle: Literal["balanced", "uniform"] = "balanced" if spec.balance == "sampler" else "uniform"
-    draws = Draws([each.label for each in samples], spec.batch, recipe.seed, shuffle, rank, world)
+    draws = Draws([each.label for each in samples], spec.batch, recipe.seed, shuffle)
     return Loader(pictures, draws, workers, pin=torch.cuda.is_available())
 
 
 def _load_val(recipe: Recipe, samples: Samples, inputs: Inputs) -> Loader:
-    spec, (rank, world) = recipe.data, _place()
-    draws = Draws([each.label for each in samples.val], spec.batch, recipe.seed, None, rank, world)
+    spec, processes = recipe.data, _processes(recipe)
+    draws = Draws([each.label for each in samples.val], spec.batch, recipe.seed, None)
     pictures = Pictures(samples.val, inputs)
-    workers = choose_workers(spec.workers, world)
+    workers = choose_workers(spec.workers, processes)
     if spec.cache:
-        pictures.keep(spec.cache / world / 4, workers)
+        pictures.keep(spec.cache / processes / 4, workers)
     return Loader(pictures, draws, workers if pictures.kept is None else 0, pin=torch.cuda.is_available())
 
 
@@ -178,17 +179,22 @@ def build_trainer(
 
 
 def _several(recipe: Recipe) -> bool:
-    return _place()[1] > 1 or recipe.run.nodes > 1 or recipe.run.devices not in ("auto", 1, "1")
+    return _processes(recipe) > 1 or recipe.run.nodes > 1
 
 
-def _place() -> tuple[int, int]:
-    """Which of how many processes this one is, as torchrun and Lightning say in the environment."""
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))), int(os.environ.get("WORLD_SIZE", "1"))
+def _processes(recipe: Recipe) -> int:
+    """How many processes of the run share this machine, one for each device, as far as is known before it begins."""
+    run = recipe.run
+    if told := os.environ.get("LOCAL_WORLD_SIZE"):
+        return int(told)
+    if str(run.devices).isdecimal():
+        return max(int(run.devices), 1)
+    return max(torch.cuda.device_count(), 1) if run.accelerator in ("auto", "gpu", "cuda") else 1
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes files and speaks."""
-    return _place()[0] == 0
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
 def quieten() -> None:

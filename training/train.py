@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from pipeline.sinks.partial import writing
 from training import runs
-from training.callbacks import Average, EndOnSignal, Interrupted, Journal
+from training.callbacks import Average, EndOnSignal, Interrupted, Journal, Share
 from training.checkpoint import check_resumable
 from training.dataset import save_sheet
 from training.metrics import Metrics, evaluate_scores
@@ -97,6 +97,7 @@ def _callbacks(job: Job, folder: Path, journal: Journal) -> list[Callback]:
     mode = "max" if run.monitor == "accuracy" else "min"
     keep: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
     callbacks: list[Callback] = [
+        Share(*filter(None, (job.train, job.val))),
         journal,
         LearningRateMonitor("step"),
         ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_on_train_epoch_end=True, **keep),

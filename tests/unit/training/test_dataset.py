@@ -107,9 +107,19 @@ def test_incomplete_batch_is_left_out_unless_it_is_the_only_one_or_nothing_is_sh
 
 
 def test_devices_share_an_epoch() -> None:
-    parts = [list(Draws([0] * 12, 3, 0, "uniform", rank, 2)) for rank in range(2)]
+    parts = [list(_share(Draws([0] * 12, 3, 0, "uniform"), rank)) for rank in range(2)]
     assert sorted(i for part in parts for draw in part for i in draw.indices) == list(range(12))
     assert len({draw.seed for part in parts for draw in part}) == 4
+
+
+def test_devices_have_equally_many_batches_of_validation() -> None:
+    parts = [list(_share(Draws([0] * 9, 4, 0, None), rank)) for rank in range(2)]
+    assert [[draw.indices for draw in part] for part in parts] == [[(0, 2, 4, 6), (8,)], [(1, 3, 5, 7), ()]]
+
+
+def _share(draws: Draws, rank: int) -> Draws:
+    draws.share(rank, 2)
+    return draws
 
 
 def test_balanced_draws_meet_rare_classes_as_often() -> None:
