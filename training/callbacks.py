@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
+from pipeline.errors import SourceError
 from training.loading import Loader
 
 _NAMED = 10
@@ -29,10 +31,23 @@ class Average(WeightAveraging):
         def mean(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
             if not current.is_floating_point():
                 return current
-            kept = min(decay, (1 + int(count)) / (10 + int(count)))
-            return average.lerp(current, 1 - kept)  # leaves what does not change exactly as it is
+            kept = torch.as_tensor((1 + count) / (10 + count)).clamp(max=decay)  # stays on the device
+            return average.lerp(current, (1 - kept).to(average))  # leaves what does not change exactly as it is
 
         super().__init__(avg_fn=mean)
+
+
+class Checkpoints(ModelCheckpoint):
+    """Knows which was the best of its files also after the folder was moved or renamed."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths}
+        kept = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": kept, "dirpath": self.dirpath})
 
 
 class Share(Callback):
@@ -125,15 +140,26 @@ class Journal(Callback):
 
     def _start(self) -> None:
         self._began, self._waited, self._trained = time.perf_counter(), self._loader.waited, 0.0
+        self._pictures = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        for name in batch.failed:
-            if name not in self.unreadable and len(self.unreadable) < _NAMED and trainer.is_global_zero:
-                click.echo(f"skipped: {name} cannot be read", err=True)
-            self.unreadable.add(name)
+        self._note(batch.failed)
+        self._pictures += len(batch.labels_B)
         self._trained = time.perf_counter() - self._began
 
+    def on_validation_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, *_: Any) -> None:
+        self._note(batch.failed)
+
+    def _note(self, failed: list[str]) -> None:
+        for name in failed:
+            if name not in self.unreadable and len(self.unreadable) < _NAMED:
+                click.echo(f"skipped: {name} cannot be read", err=True)
+            self.unreadable.add(name)
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.strategy.reduce_boolean_decision(self._pictures > 0, all=False):
+            raise SourceError("none of the training pictures can be read; look at: onsight data check")
+        self._gather(trainer)
         self.seconds += self._trained
         share = (self._loader.waited - self._waited) / max(self._trained, 1e-9)
         values = {"waiting": share, "seconds": self._trained}
@@ -141,6 +167,12 @@ class Journal(Callback):
             logger.log_metrics(values, step=trainer.global_step)
         if trainer.is_global_zero:
             click.echo(self._line(trainer, share), err=True)
+
+    def _gather(self, trainer: pl.Trainer) -> None:
+        if trainer.world_size > 1 and torch.distributed.is_available() and torch.distributed.is_initialized():
+            found: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(found, self.unreadable)
+            self.unreadable.update(*found)
 
     def _line(self, trainer: pl.Trainer, share: float) -> str:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}

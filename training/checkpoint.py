@@ -21,10 +21,14 @@ from pipeline.sinks.partial import partial_path
 from training.inputs import Inputs
 from training.models import build_network, library_versions
 from training.recipe import Recipe, Rgb
-from training.weights import read_pickle
+from training.weights import load_exactly, read_pickle
 
 KEY = "onsight"
 _PREFIX = "network."
+_FREE = {
+    *(f"data.{key}" for key in ("path", "layout", "val_fraction", "test_fraction", "slice", "workers", "cache")),
+    "model.weights",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def load_checkpoint(path: Path | str) -> Trained:
     network = build_network(recipe.model, len(about["classes"]), inputs.input.height)
     state = {name.removeprefix(_PREFIX): each for name, each in found["state_dict"].items() if name.startswith(_PREFIX)}
     try:
-        network.load_state_dict(state)
+        load_exactly(network, state)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise OnsightError(f"{path} does not fit {recipe.model.name}: {reason}") from None
@@ -153,7 +157,7 @@ def write_checkpoint(content: Mapping[str, Any], path: Path) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        kept = f"; the one saved before is whole: go on from it with --resume {path}" if path.is_file() else ""
+        kept = "; the one saved before is whole" if path.is_file() else ""
         raise SinkError(f"cannot write the checkpoint {path}: {error.strerror}{kept}") from error
 
 
@@ -176,7 +180,10 @@ def check_resumable(path: Path, recipe: Recipe, classes: tuple[str, ...], finger
         OnsightError: it is of another model, of other classes, or of other data.
     """
     about = read_checkpoint(path)[KEY]
-    theirs = Recipe.model_validate(about["recipe"])
+    try:
+        theirs = Recipe.model_validate(about["recipe"])
+    except (ValidationError, KeyError) as error:
+        raise OnsightError(f"{path} is of another version of Onsight: {str(error).partition(chr(10))[0]}") from None
     if theirs.model.name != recipe.model.name:
         raise OnsightError(
             f"{path} is a checkpoint of the model {theirs.model.name}, the recipe says {recipe.model.name}; "
@@ -186,12 +193,20 @@ def check_resumable(path: Path, recipe: Recipe, classes: tuple[str, ...], finger
         raise OnsightError(f"{path} was trained on other classes: {_difference(about['classes'], classes)}")
     if about["fingerprint"] != fingerprint:
         raise OnsightError(f"{path} was trained on other pictures than those in {recipe.data.path}; train anew")
-    ours, before = recipe.to_json(), theirs.to_json()
-    parts = ("optimiser", "schedule", "epochs")
-    if changed := [part for part in parts if ours[part] != before[part]]:
+    ours, before = _deciding(recipe), _deciding(theirs)
+    if changed := [key for key in ours if ours[key] != before[key]]:
         raise OnsightError(
-            f"{path} was begun with another {' and '.join(changed)}; take the recipe.yaml beside it, or train anew"
+            f"{path} was begun with another {' and '.join(changed[:3])}; take the recipe.yaml beside it, or train anew"
         )
+
+
+def _deciding(recipe: Recipe) -> dict[str, Any]:
+    """What decides how a run goes on, by its dotted key; not where the data lies, nor on what it is computed."""
+    values = recipe.to_json()
+    flat = {"epochs": values["epochs"], "seed": values["seed"], "run.ema": values["run"]["ema"]}
+    for part in ("data", "model", "input", "augment", "optimiser", "schedule", "loss"):
+        flat |= {f"{part}.{key}": value for key, value in values[part].items()}
+    return {key: value for key, value in flat.items() if key not in _FREE}
 
 
 def _difference(theirs: list[str], ours: tuple[str, ...]) -> str:

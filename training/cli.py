@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -46,7 +47,8 @@ def train(recipe: Path, overrides: tuple[str, ...], resume: Path | None, output:
 def find_lr(recipe: Path, overrides: tuple[str, ...], steps: int, plot: Path | None) -> None:
     """Suggest a learning rate for the YAML file RECIPE.
 
-    The rate rises from step to step until the loss explodes; the best lies where it falls most steeply.
+    The rate rises from step to step until the loss explodes; the best lies where it falls most steeply. It is the rate
+    of the head, on one device.
     """
     with needing("training"):
         from training.finder import find_rate
@@ -78,6 +80,7 @@ def tune(recipe: Path, keys: tuple[str, ...], trials: int, output: Path | None) 
         from training.search import search
 
     found = search(recipe, keys, trials, output)
-    click.echo(f"best of {found.trials} trials: {found.score:.4f}")
-    click.echo(" ".join(f"{key}={value}" for key, value in found.values.items()))
+    if found.values:
+        click.echo(f"best of {found.trials} trials: {found.score:.4f}")
+        click.echo(" ".join(f"{key}={json.dumps(value)}" for key, value in found.values.items()))
     return found.code

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,7 +90,9 @@ class Pictures(Dataset[Any]):
             return self._batch(draw)
 
     def keep(self, gigabytes: float, workers: int) -> bool:
-        """Decodes all pictures once and keeps them, if they need no more memory than that. Returns whether it did."""
+        """Decodes all pictures once and keeps them, if they need no more memory than that, and the processes of a
+        loader can share it. Returns whether it did.
+        """
         step = max(len(self) // _PROBES, 1)
         probes = [size for i in range(0, len(self), step) if (size := self._bytes(i)) is not None]
         if not probes or len(self) * sum(probes) / len(probes) > gigabytes * _GIB:
@@ -97,7 +100,13 @@ class Pictures(Dataset[Any]):
         loader = DataLoader(
             _Readable(self), batch_size=64, collate_fn=list, num_workers=workers, worker_init_fn=quiet_worker
         )
-        self.kept = _Kept([image for batch in loader for image in batch])
+        kept = _Kept(image for batch in loader for image in batch)
+        if workers and get_start_method() != "fork":  # a forked process sees the memory as it is
+            try:
+                kept.share()
+            except RuntimeError:  # the system gives no more: in containers, /dev/shm is small
+                return False
+        self.kept = kept
         return True
 
     def _bytes(self, index: int) -> int | None:
@@ -147,12 +156,24 @@ class _Readable(Dataset[np.ndarray]):
 
 
 class _Kept:
-    """Decoded pictures in one block of memory that the loader's processes share."""
+    """Decoded pictures, one after the other in one block of memory that grows with them."""
 
-    def __init__(self, images: Sequence[np.ndarray]) -> None:
-        self._shapes = [image.shape for image in images]
-        self._ends = np.cumsum([image.size for image in images])
-        self._pixels = torch.from_numpy(np.concatenate([image.ravel() for image in images])).share_memory_()
+    def __init__(self, images: Iterable[np.ndarray]) -> None:
+        self._shapes: list[tuple[int, ...]] = []
+        pixels = bytearray()
+        for image in images:
+            self._shapes.append(image.shape)
+            pixels.extend(image.data)
+        self._ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in self._shapes])
+        self._pixels = torch.frombuffer(pixels, dtype=torch.uint8)
+
+    def share(self) -> None:
+        """Moves the pictures to where processes that are not forked find them, too.
+
+        Raises:
+            RuntimeError: there is too little of such memory.
+        """
+        self._pixels.share_memory_()
 
     def __getitem__(self, index: int) -> Tensor:
         shape = self._shapes[index]

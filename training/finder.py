@@ -31,8 +31,17 @@ def _quiet() -> Iterator[None]:
             yield
 
 
+def on_one_device(recipe: Recipe) -> Recipe:
+    """`recipe` for one process: with several, Lightning would begin the whole command again in each."""
+    return recipe.model_copy(
+        update={"run": recipe.run.model_copy(update={"devices": 1, "nodes": 1, "strategy": "auto"})}
+    )
+
+
 def find_rate(recipe: Recipe, steps: int, plot: Path | None = None) -> float:
-    """The rate at which the loss falls most steeply while the rate rises step by step.
+    """The rate at which the loss falls most steeply while the rate rises step by step, on one device.
+
+    It is that of the head, found with all blocks alike; `optimiser.layer_decay` then slows down the others.
 
     Args:
         steps: how many are made.
@@ -43,6 +52,8 @@ def find_rate(recipe: Recipe, steps: int, plot: Path | None = None) -> float:
     """
     if plot is not None:
         check_file(plot, {".png"})
+    alike = recipe.optimiser.model_copy(update={"layer_decay": 1.0})  # the finder gives all groups one rate
+    recipe = on_one_device(recipe).model_copy(update={"optimiser": alike})
     job = prepare(recipe, lambda line: click.echo(line, err=True))
     job.module.watch = False  # the loss is meant to explode
     with tempfile.TemporaryDirectory() as folder:

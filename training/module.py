@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric
 
-from pipeline.errors import OnsightError
+from pipeline.errors import OnsightError, SourceError
 from training.augment import Mixer
 from training.blocks import Freezer
 from training.checkpoint import KEY
@@ -33,6 +33,7 @@ class Classifier(pl.LightningModule):
         recipe: how it is trained.
         inputs: mean and std of the input.
         about: what checkpoints carry beside the state; see `training.checkpoint.describe`.
+        batches: of an epoch on this device; counted when training begins.
         class_weights: float32 [C], of the loss; None: all alike.
 
     Raises:
@@ -50,12 +51,14 @@ class Classifier(pl.LightningModule):
         recipe: Recipe,
         inputs: Inputs,
         about: dict[str, Any],
+        batches: Sized,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.about = about
+        self._batches = batches
         self.lr = recipe.optimiser.lr  # Lightning's learning-rate finder sets it
         self.watch = True  # whether a loss that is no number ends the run
         self.val_loss, self.val_accuracy = MeanMetric(), MeanMetric()
@@ -97,21 +100,26 @@ class Classifier(pl.LightningModule):
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.recipe.loss.label_smoothing
-        return functional.cross_entropy(logits.float(), targets, self.class_weights, label_smoothing=smoothing)
+        weights = None if self.class_weights is None else self.class_weights.float()
+        return functional.cross_entropy(logits.float(), targets, weights, label_smoothing=smoothing)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        if not len(batch.labels_B):
-            return
-        logits = self(batch.images_B3HW).float()
-        self.val_loss.update(functional.cross_entropy(logits, batch.labels_B, reduction="none"))
-        self.val_accuracy.update((logits.argmax(1) == batch.labels_B).float())
+        if len(batch.labels_B):
+            logits = self(batch.images_B3HW).float()
+            self.val_loss.update(functional.cross_entropy(logits, batch.labels_B, reduction="none"))
+            self.val_accuracy.update((logits.argmax(1) == batch.labels_B).float())
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
         self.log("val/accuracy", self.val_accuracy, on_step=False, on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.val_accuracy.compute().isnan():
+            raise SourceError("none of the validation pictures can be read; look at: onsight data check")
 
     def configure_optimizers(self) -> Any:
         spec = self.recipe.optimiser.model_copy(update={"lr": self.lr})
         optimiser = build_optimiser(self.network, spec)
-        steps = int(self.trainer.estimated_stepping_batches)
+        # Lightning's own count would set the loader up before a checkpoint has told it where the epoch goes on.
+        steps = self.recipe.epochs * -(-len(self._batches) // self.recipe.optimiser.accumulate)
         schedule = build_schedule(optimiser, self.recipe.schedule, steps, self.recipe.epochs)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -139,7 +147,7 @@ class Classifier(pl.LightningModule):
             self.finite = self.finite & loss.detach().isfinite()
             if loss.device.type != "cpu" and self.global_step % _CHECK_EVERY:
                 return
-        if self.watch and not self.finite:
+        if self.watch and not self.trainer.strategy.reduce_boolean_decision(bool(self.finite), all=True):
             raise OnsightError(
                 f"the loss is no number any more, in epoch {self.current_epoch + 1} by step {self.global_step + 1}: "
                 f"lower optimiser.lr (now {self.lr:g}), set optimiser.clip=1, or warm up longer; "

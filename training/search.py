@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +15,20 @@ import click
 import optuna
 
 from pipeline.errors import ConfigError, OnsightError
+from pipeline.sinks.partial import writing
+from training.finder import on_one_device
 from training.overrides import parse, split_override
 from training.recipe import Recipe, load_recipe
 from training.train import train
 
-_RANGE = re.compile(r"(?P<low>[^:]+?)\.\.(?P<high>[^:]+?)(?P<log>:log)?")
+_RANGE = re.compile(r"(?P<low>[^:/]+?)\.\.(?P<high>[^:/]+?)(?P<log>:log)?")  # `../photos/` is none
 Suggest = Callable[[optuna.Trial], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`score`: validation accuracy, or the loss if that is what the recipe monitors. `values`: the keys searched.
-    `code`: 0, or that of the signal that ended the search.
+    """`score`: validation accuracy, or the loss if that is what the recipe monitors; NaN without a whole trial.
+    `values`: the keys searched. `code`: 0, or that of the signal that ended the search.
     """
 
     score: float
@@ -36,38 +40,49 @@ class Found:
 def search(file: Path, words: Sequence[str], trials: int, output: Path | None = None) -> Found:
     """Trains `trials` times with values that Optuna picks for the keys in `words`; see `parse_space`.
 
-    Every trial is a run of its own below `output`; a search that is there already goes on.
+    Every trial is a run of its own below `output`, on one device, whatever the recipe says; a search that is there
+    already goes on.
 
     Raises:
-        ConfigError: a word that cannot be used. OnsightError: no trial came to its end.
+        ConfigError: a word that cannot be used, or `output` holds a search over other choices.
+        SinkError: `output` cannot be written to. OnsightError: no trial came to its end.
     """
     space, fixed = parse_space(words)
     recipe = load_recipe(file, fixed)
     if not space:
         raise ConfigError("nothing to search: give at least one range, for example optimiser.lr=1e-4..1e-1:log")
     folder = output or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}-tune"
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         storage=f"sqlite:///{(folder / 'study.db').absolute()}",
         study_name=recipe.name,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=recipe.seed),
         direction="maximize" if recipe.run.monitor == "accuracy" else "minimize",
     )
+    study.sampler = optuna.samplers.TPESampler(seed=(recipe.seed + len(study.trials)) % 2**32)  # or it repeats itself
     ended: list[int] = []
 
     def run(trial: optuna.Trial) -> float:
-        values = {key: suggest(trial) for key, suggest in space.items()}
-        return _try(
-            load_recipe(file, [*fixed, *_words(values)]), values, folder / f"trial-{trial.number:03}", study, ended
-        )
+        values = _pick(trial, space, folder)
+        each = on_one_device(load_recipe(file, [*fixed, *_words(values)]))
+        return _try(each, values, folder / f"trial-{trial.number:03}", study, ended)
 
     study.optimize(run, n_trials=trials)
     done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    if not done:
-        raise OnsightError("no trial came to its end; the lines above say why")
-    return Found(float(study.best_value), study.best_params, len(done), *ended[:1])
+    if done:
+        return Found(float(study.best_value), study.best_params, len(done), *ended)
+    if ended:
+        return Found(math.nan, {}, 0, *ended)
+    raise OnsightError("no trial came to its end; the lines above say why")
+
+
+def _pick(trial: optuna.Trial, space: Mapping[str, Suggest], folder: Path) -> dict[str, Any]:
+    try:
+        return {key: suggest(trial) for key, suggest in space.items()}
+    except ValueError:
+        raise ConfigError(f"{folder} holds a search over other choices; take another --output") from None
 
 
 def _try(recipe: Recipe, values: Mapping[str, Any], folder: Path, study: optuna.Study, ended: list[int]) -> float:
@@ -122,4 +137,4 @@ def _suggest(key: str, text: str, word: str) -> Suggest | None:
 
 
 def _words(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value}" for key, value in values.items()]
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]

@@ -74,7 +74,7 @@ def prepare(recipe: Recipe, tell: Tell, split: Path | None = None, weights: bool
         _fill(network, recipe, inputs, len(samples.classes), train.pictures, tell)
     balance = class_weights(chosen, len(samples.classes)) if recipe.data.balance == "loss" else None
     about = describe(recipe, samples.classes, inputs, samples.fingerprint)
-    return Job(recipe, samples, inputs, Classifier(network, recipe, inputs, about, balance), train, val)
+    return Job(recipe, samples, inputs, Classifier(network, recipe, inputs, about, train.draws, balance), train, val)
 
 
 def _load_train(recipe: Recipe, samples: tuple[Any, ...], inputs: Inputs, tell: Tell) -> Loader:
@@ -124,6 +124,8 @@ def _fill(network: nn.Module, recipe: Recipe, inputs: Inputs, classes: int, pict
 def _check_size(network: nn.Module, recipe: Recipe, inputs: Inputs) -> None:
     """A network that the input is too small for says so before anything is spent on it."""
     sides, largest = recipe.augment.sizes.values(), inputs.input.height
+    if recipe.augment.crop == "pad" and recipe.augment.padding >= largest:
+        raise ConfigError(f"'augment.padding' should be less than the input's {largest} pixels")
     if max(sides, default=0) > largest:
         raise ConfigError(f"'augment.sizes' makes pictures smaller: {max(sides)} is more than the input's {largest}")
     for key, side in [("input.size", largest), *(("augment.sizes", side) for side in sides)]:

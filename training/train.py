@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -9,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from pipeline.sinks.partial import writing
+from pipeline.errors import OnsightError, SinkError
+from pipeline.sinks.partial import finish, partial_path, writing
 from training import runs
-from training.callbacks import Average, EndOnSignal, Interrupted, Journal, Share
-from training.checkpoint import check_resumable
+from training.callbacks import Average, Checkpoints, EndOnSignal, Interrupted, Journal, Share
+from training.checkpoint import check_resumable, read_checkpoint
 from training.dataset import save_sheet
 from training.metrics import Metrics, evaluate_scores
 from training.predict_torch import TorchSubject
@@ -24,6 +29,7 @@ from training.recipe import Recipe
 from training.setup import Job, build_trainer, is_first, prepare
 
 _SHEET = 32
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,12 @@ def train(recipe: Recipe, output: Path | None = None, resume: Path | None = None
     Raises:
         OnsightError: something that the user can mend; checkpoints saved before are whole.
     """
+    folder = runs.choose_folder(recipe, output, resume)
+    if resume is not None:
+        read_checkpoint(resume)  # what is wrong with it is told before the pictures are decoded
     job = prepare(recipe, _tell, runs.split_file(resume), weights=resume is None)
     if resume is not None:
         check_resumable(resume, recipe, job.samples.classes, job.samples.fingerprint)
-    folder = runs.choose_folder(recipe, output, resume)
-    if is_first():
-        _begin(job, folder)
     journal = Journal(job.train)
     start = len(list(folder.glob("log/version_*")))  # one folder of logs for each start
     trainer = build_trainer(
@@ -62,14 +68,12 @@ def train(recipe: Recipe, output: Path | None = None, resume: Path | None = None
         [kind(folder, name="log", version=start) for kind in (CSVLogger, TensorBoardLogger)],
         enable_progress_bar=sys.stderr.isatty(),
     )
+    if is_first():
+        _begin(job, folder, resume)
     if recipe.run.compile:
         job.module.network.compile()
-    began, code = time.perf_counter(), 0
-    try:
-        trainer.fit(job.module, job.train, job.val, ckpt_path=resume, weights_only=True)
-    except Interrupted as signal:
-        code = int(signal.code or 0)
-        _tell(f"stopped; go on with --resume {folder / runs.LAST}")
+    began = time.perf_counter()
+    code = _fit(trainer, job, folder, resume)
     seconds = time.perf_counter() - began
     _tell(
         f"{seconds:.1f} s in all; training waited for data {100 * journal.waiting:.1f} % of its time{_skipped(journal)}"
@@ -81,9 +85,42 @@ def train(recipe: Recipe, output: Path | None = None, resume: Path | None = None
     return Outcome(folder, code, score, metrics, split, journal.waiting)
 
 
-def _begin(job: Job, folder: Path) -> None:
+def _fit(trainer: pl.Trainer, job: Job, folder: Path, resume: Path | None) -> int:
+    """Returns the exit code: 0, or that of a signal, which only the first process has."""
+    last = folder / runs.LAST
+    try:
+        trainer.fit(job.module, job.train, job.val, ckpt_path=resume, weights_only=True)
+    except Interrupted as ended:
+        _tell(f"stopped; go on with --resume {last}")
+        return int(ended.code or 0) if trainer.is_global_zero else 0
+    except (OnsightError, OSError) as error:
+        _end_others(trainer)
+        full = isinstance(error, OSError) and error.errno in _FULL
+        if full or isinstance(error, SinkError):
+            kept = f"; go on with --resume {last}" if last.is_file() else ""
+            raise SinkError(f"{_reason(error, folder)}: make room{kept}") from error
+        raise
+    return 0
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    return f"cannot write into {folder}: {error.strerror}" if isinstance(error, OSError) else str(error)
+
+
+def _end_others(trainer: pl.Trainer) -> None:
+    """Processes that Lightning started for further devices would wait for this one."""
+    end = getattr(trainer.strategy.launcher, "kill", None)
+    if end is not None:
+        end(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+
+
+def _begin(job: Job, folder: Path, resume: Path | None) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        best = None if resume is None else resume.with_name(runs.BEST)
+        if best is not None and best.is_file() and not (folder / runs.BEST).exists():
+            shutil.copyfile(best, partial_path(folder / runs.BEST))
+            finish(folder / runs.BEST)
     runs.write_recipe(job.recipe, folder)
     job.samples.write_split(folder / runs.SPLIT)
     with writing(folder / runs.SHEET):
@@ -94,14 +131,14 @@ def _begin(job: Job, folder: Path) -> None:
 def _callbacks(job: Job, folder: Path, journal: Journal) -> list[Callback]:
     run = job.recipe.run
     monitor = None if job.val is None else f"val/{run.monitor}"
-    mode = "max" if run.monitor == "accuracy" else "min"
+    mode = "min" if monitor == "val/loss" else "max"
     keep: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
     callbacks: list[Callback] = [
         Share(*filter(None, (job.train, job.val))),
         journal,
         LearningRateMonitor("step"),
-        ModelCheckpoint(filename="best", monitor=monitor, mode=mode, save_on_train_epoch_end=True, **keep),
-        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **keep),
+        Checkpoints(filename="best", monitor=monitor, mode=mode, save_on_train_epoch_end=True, **keep),
+        Checkpoints(filename="last", save_on_train_epoch_end=True, **keep),
     ]
     if sys.stderr.isatty():
         callbacks.append(RichProgressBar(leave=False))
@@ -121,6 +158,8 @@ def _judge(job: Job, folder: Path) -> tuple[Metrics | None, str | None]:
     found = TorchSubject(folder / runs.BEST, "auto").predict(
         [sample.path for sample in samples], job.recipe.data.batch, lambda: None
     )
+    if found.unread:
+        _tell(f"{len(found.unread)} of {len(samples)} {split} pictures cannot be read, and are left out")
     kept = [i for i in range(len(samples)) if i not in found.unread]
     if not kept:
         return None, None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -17,7 +19,19 @@ from training.packaged import EFFICIENTNET, find_packaged
 PACKAGED = "package:efficientnet-lite0"
 _NAMED = 3
 _CODE = ("Unsupported global", "Unsupported class", "call reduce")  # how torch says that a pickle names functions
+_COUNTER = ".num_batches_tracked"  # older files have none
 State = Mapping[str, Tensor]
+
+
+def load_exactly(network: nn.Module, state: State) -> None:
+    """Loads tensors under the network's own names, as this version of it writes them; some networks ask for that.
+
+    Raises:
+        RuntimeError: a tensor is missing, unknown or of another shape.
+    """
+    ours: Any = OrderedDict(state)
+    ours._metadata = getattr(network.state_dict(), "_metadata", {})
+    network.load_state_dict(ours)
 
 
 def load_in_order(network: nn.Module, weights: Path) -> None:
@@ -99,14 +113,22 @@ def published_state(library: str, name: str) -> State:
         raise ConfigError(f"{name} has no published weights; set model.weights=none")
     try:
         if library == "torchvision":
-            return tv.get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
+            return _torchvision_state(name)
         return timm.create_model(name, pretrained=True).state_dict()
-    except (OSError, RuntimeError) as error:  # no network, no such weights, a broken download
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:  # no network, no such weights, a broken download
         reason = str(error).partition("\n")[0]
         raise OnsightError(
             f"the pretrained weights of {name} cannot be fetched ({reason}); "
             "give a local file: model.weights=FILE.safetensors"
         ) from None
+
+
+def _torchvision_state(name: str) -> State:
+    # torchvision unpickles whatever the file holds: it is fetched, and read once, without running anything in it.
+    weights = tv.get_model_weights(name).DEFAULT
+    weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    options = {"aux_logits": True} if name in ("googlenet", "inception_v3") else {}
+    return tv.get_model(name, weights=weights, **options).state_dict()  # its own loader knows the older names
 
 
 def choose_state(weights: str, library: str, name: str, network: nn.Module) -> State | None:
@@ -127,7 +149,8 @@ def choose_state(weights: str, library: str, name: str, network: nn.Module) -> S
 
 
 def load_weights(network: nn.Module, theirs: State, head: set[str], name: str) -> list[str]:
-    """Loads `theirs` into `network`. Tensors of the head that do not fit begin anew, close to zero.
+    """Loads `theirs` into `network`. Tensors of the head that do not fit begin anew, close to zero; the counters of
+    norms, which older files lack, stay as they are.
 
     Returns:
         The names of those.
@@ -137,6 +160,7 @@ def load_weights(network: nn.Module, theirs: State, head: set[str], name: str) -
     """
     ours = network.state_dict()
     new = sorted(each for each in head if each not in theirs or theirs[each].shape != ours[each].shape)
+    theirs = {each: tensor for each, tensor in ours.items() if each.endswith(_COUNTER)} | dict(theirs)
     wrong = [f"{each} is missing" for each in ours if each not in theirs and each not in head]
     wrong += [f"{each} is unknown" for each in theirs if each not in ours]
     wrong += [
@@ -148,5 +172,5 @@ def load_weights(network: nn.Module, theirs: State, head: set[str], name: str) -
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise OnsightError(f"the weights do not fit {name}: {', '.join(wrong[:_NAMED])}{more}")
     fresh = {each: torch.randn_like(ours[each]) * (0.01 if ours[each].ndim > 1 else 0) for each in new}
-    network.load_state_dict({each: fresh[each] if each in fresh else theirs[each] for each in ours})
+    load_exactly(network, {each: fresh[each] if each in fresh else theirs[each] for each in ours})
     return new

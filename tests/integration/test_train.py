@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from pipeline.errors import ConfigError, OnsightError, SinkError
+from pipeline.errors import ConfigError, OnsightError, SinkError, SourceError
 from training.checkpoint import load_checkpoint, read_checkpoint
 from training.finder import find_rate
 from training.module import Classifier
@@ -229,8 +230,9 @@ def test_loss_that_is_no_number_keeps_the_last_good_checkpoint(
     assert all(tensor.isfinite().all() for tensor in last["state_dict"].values())
 
 
+@pytest.mark.parametrize("log", [False, True])
 def test_full_disk_keeps_the_last_good_checkpoint(
-    whole: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: bool
 ) -> None:
     open_file = Path.open
 
@@ -241,14 +243,62 @@ def test_full_disk_keeps_the_last_good_checkpoint(
 
     def opened(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
         full = path.name == "last.partial.ckpt" and path.with_name("last.ckpt").exists()
+        if full and log:  # the log cannot be written either
+            monkeypatch.setattr(ExperimentWriter, "save", lambda _: Full(tmp_path / "row", "wb").write(b"row"))
         return Full(path, "wb") if full else open_file(path, mode, *rest, **named)
 
     monkeypatch.setattr(Path, "open", opened)
-    with pytest.raises(SinkError, match=r"No space left on device; the one saved before is whole"):
+    with pytest.raises(SinkError, match=r"No space left on device.*: make room; go on with --resume .*last\.ckpt"):
         train(recipe, tmp_path / "run")
     monkeypatch.undo()
     assert read_checkpoint(tmp_path / "run" / "last.ckpt")["epoch"] == 0
     assert not list((tmp_path / "run").glob("*.partial*"))
+
+
+def test_moved_run_remembers_its_best(
+    recipe: Recipe, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _before_step(patch, _steps_of_an_epoch(whole) * 2 + 1, lambda: signal.raise_signal(signal.SIGTERM))
+        assert train(recipe, tmp_path / "run").code == 143
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert train(recipe, resume=tmp_path / "moved" / "last.ckpt").code == 0
+    _assert_same_end(tmp_path / "moved", whole)
+    # One that is finished, into another folder:
+    assert train(recipe, tmp_path / "other", resume=tmp_path / "moved" / "last.ckpt").code == 0
+    for name in ("moved", "other"):
+        assert read_checkpoint(tmp_path / name / "best.ckpt")["epoch"] == read_checkpoint(whole / "best.ckpt")["epoch"]
+
+
+@pytest.mark.parametrize(
+    ("word", "key"), [("data.batch=4", "data.batch"), ("run.ema=0.5", "run.ema"), ("augment.flip=0", "augment.flip")]
+)
+def test_resume_refuses_another_recipe(whole: Path, recipe_file: Path, data: Path, word: str, key: str) -> None:
+    recipe = load_recipe(recipe_file, [f"data.path={data}", word])
+    with pytest.raises(OnsightError, match=rf"begun with another {key}; take the recipe\.yaml"):
+        train(recipe, resume=whole / "last.ckpt")
+
+
+def test_best_by_loss_without_validation_is_the_last(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+    words = [f"data.path={data}", "run.monitor=loss", "data.val_fraction=0", "epochs=2", "schedule.name=one-cycle"]
+    assert train(load_recipe(recipe_file, [*words, "optimiser.accumulate=2"]), tmp_path / "run").code == 0
+    assert read_checkpoint(tmp_path / "run" / "best.ckpt")["epoch"] == 1
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_split_without_a_readable_picture_is_an_error(
+    recipe_file: Path, data: Path, tmp_path: Path, split: str
+) -> None:
+    rows = ["path,label,split"]
+    for colour in COLOURS:
+        (tmp_path / f"{colour}.png").write_bytes(b"no picture")
+        broken, good = tmp_path / f"{colour}.png", data / colour / "1.png"
+        rows += [f"{broken if split == part else good},{colour},{part}" for part in ("train", "val")]
+        rows += [f"{data / colour / '2.png'},{colour},test"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    what = "training" if split == "train" else "validation"
+    with pytest.raises(SourceError, match=rf"none of the {what} pictures can be read; look at: onsight data check"):
+        train(load_recipe(recipe_file, [f"data.path={tmp_path / 'list.csv'}"]), tmp_path / "run")
 
 
 def test_damaged_picture_is_skipped_and_named(

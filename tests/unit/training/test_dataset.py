@@ -9,6 +9,7 @@ import torch
 
 from pipeline.preprocess import plan_geometry, write_input
 from pipeline.sources.images import read_image
+from training import dataset
 from training.augment import build_augment
 from training.dataset import Draw, Pictures, limit_per_class, save_sheet
 from training.inputs import plan_inputs
@@ -74,6 +75,22 @@ def test_kept_pictures_are_the_same(samples: list[Sample], workers: int) -> None
 
 def test_pictures_that_need_too_much_memory_are_not_kept(samples: list[Sample]) -> None:
     assert not Pictures(samples, INPUTS).keep(50e-6, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "workers", "expected"), [("fork", 1, True), ("spawn", 0, True), ("spawn", 1, False)]
+)
+def test_pictures_are_kept_without_shared_memory_where_it_is_not_needed(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch, method: str, workers: int, expected: bool
+) -> None:
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to write to file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    monkeypatch.setattr(dataset, "get_start_method", lambda: method)
+    pictures = Pictures(samples, INPUTS)
+    assert pictures.keep(1, workers) is expected
+    assert len(pictures.__getitems__(Draw(0, tuple(range(10)))).images_B3HW) == 10
 
 
 @pytest.mark.parametrize("keep", [False, True])
