@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.extras import needing
+from training.console import echo
 
 if TYPE_CHECKING:
     from training.check import Report
@@ -62,9 +63,9 @@ def check(path: Path, strict: bool, as_json: bool, near: int, **flags: Any) -> i
     watch = _show_progress if sys.stderr.isatty() else None
     report = check_data(path, **flags, distance=near, watch=watch)
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
-        click.echo("\n".join(_tell(report)))
+        echo("\n".join(_tell(report)))
     faults = report.number("error") + (report.number("warning") if strict else 0)
     return _FAULTY if faults else _FINE
 
@@ -74,9 +75,10 @@ def check(path: Path, strict: bool, as_json: bool, near: int, **flags: Any) -> i
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder to make.")
 def unpack(path: Path, output: Path) -> None:
     """Make class folders of PNG files from PATH, the binary version of CIFAR-10 or CIFAR-100."""
-    from training.unpack import unpack_cifar
+    with needing("training"):
+        from training.unpack import unpack_cifar
 
-    click.echo(f"{unpack_cifar(path, output):,} images in {output}")
+    echo(f"{unpack_cifar(path, output):,} images in {output}")
 
 
 def _tell(report: Report) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.extras import needing
+from training.console import echo
 
 if TYPE_CHECKING:
     from training.evaluation import Evaluated, Evaluation
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for report.html and metrics.json; made if it is not there.",
 )
+@click.option(
+    "--split",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The split.csv of a run, if DATA brings no splits; otherwise the one beside a MODEL is taken.",
+)
 @click.option("--slice", metavar="COLUMN|LEVEL", help="Break down by a column of the CSV or a folder below the class.")
 @click.option(
     "--precision",
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     metavar="0..1",
     help="Find the thresholds that reach it.",
 )
-@click.option("--store-temperature", is_flag=True, help="Write the fitted temperature into the checkpoint.")
+@click.option("--store-temperature", is_flag=True, help="Write the fitted temperature into each checkpoint.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -86,19 +93,19 @@ def _show_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 def _print_text(evaluation: Evaluation, report: Path) -> None:
     for model in evaluation.models:
-        click.echo(f"{model.name}: {_describe(model)}")
+        echo(f"{model.name}: {_describe(model)}")
     if found := evaluation.comparison:
-        click.echo(f"the two differ in {found.disagreements} of {len(evaluation.paths)} pictures")
+        echo(f"the two differ in {found.disagreements} of {len(evaluation.paths)} pictures")
     if skipped := evaluation.skipped:
         named = "; ".join(each.reason for each in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        click.echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
+        echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
     if evaluation.trained_on:
-        click.echo(
+        echo(
             f"{evaluation.trained_on} of the pictures are those that the model was trained on: these values say little",
             err=True,
         )
-    click.echo(f"report: {report}")
+    echo(f"report: {report}")
 
 
 def _describe(model: Evaluated) -> str:
@@ -121,4 +128,4 @@ def _print_json(evaluation: Evaluation, output: Path) -> None:
     for part in (values, values.get("second", {})):
         for key in ("confusion", "per_class"):
             part.pop(key, None)
-    click.echo(json.dumps({**values, "output": str(output)}, ensure_ascii=False))
+    echo(json.dumps({**values, "output": str(output)}, ensure_ascii=False))

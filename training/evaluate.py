@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,17 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError, ModelError, OnsightError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.sinks.partial import check_folder, partial_path, writing
 from pipeline.terms import Device
 from training.calibration import apply_temperature, fit_temperature, log_loss, scores_error
-from training.evaluation import Calibration, Comparison, Evaluated, Evaluation, Skipped
-from training.intervals import paired_difference
-from training.listing import SPLITS
+from training.evaluation import Calibration, Evaluated, Evaluation, Skipped, compare
 from training.metrics import evaluate_scores
-from training.predict import Predictions, Subject, Tick, open_subject
+from training.predict import Predictions, Subject, Tick, match_classes, open_subject
 from training.report import render
-from training.samples import Sample, read_split
+from training.samples import Sample
+from training.testset import count_trained_on, find_split, labels_of, read_other_split, read_pictures
 
 METRICS, REPORT = "metrics.json", "report.html"
 
@@ -36,10 +34,12 @@ Progress = Callable[[str, int], AbstractContextManager[Tick]]
 @dataclass(frozen=True, slots=True)
 class Options:
     """`slice`: column of the CSV, or folder level below the class. `precision`: what thresholds have to reach.
-    `store_temperature`: write the fitted temperature into the checkpoint.
+    `split`: a run's split file, for data that brings no splits; None: the one beside a model.
+    `store_temperature`: write the fitted temperature into each checkpoint.
     """
 
     slice: str | None = None
+    split: Path | None = None
     precision: float = 0.95
     device: Device = "auto"
     batch: int = 32
@@ -59,36 +59,39 @@ def evaluate(
     Both files appear when they are whole; the folder is made if only it is missing.
 
     Raises:
-        OnsightError: something that the user can mend; nothing was written then.
+        OnsightError: something that the user can mend; nothing was written then, but for the temperature of a first
+            checkpoint where the disk fills up with the second.
     """
-    check_folder(output if output.exists() else output.absolute().parent)
-    if options.store_temperature and models[0].suffix.lower() == ".onnx":
-        raise ConfigError(
-            f"a temperature is stored in a checkpoint, and {models[0]} is none: give the checkpoint first"
-        )
+    check_folder(output if os.path.exists(output) else output.absolute().parent)
+    checkpoints = [path for path in models if _takes_temperature(path)] if options.store_temperature else []
+    if options.store_temperature and not checkpoints:
+        raise ConfigError(f"a temperature is stored in a checkpoint, and {models[0]} is none: give the checkpoint, too")
+    for path in checkpoints:
+        check_folder(path.absolute().parent)
     subjects = [open_subject(path, options.device) for path in models]
     evaluation = measure(subjects, data, options, progress)
-    page = render(evaluation)
-    if options.store_temperature:
-        from training.checkpoint import store_temperature
+    with _written(output, {METRICS: evaluation.dump(), REPORT: render(evaluation)}):
+        for model in evaluation.models:
+            if model.calibration.stored:
+                from training.checkpoint import store_temperature
 
-        store_temperature(models[0], evaluation.models[0].calibration.temperature)
-    _write(output, {METRICS: evaluation.dump(), REPORT: page})
+                store_temperature(model.path, model.calibration.temperature)
     return evaluation
 
 
 def measure(subjects: Sequence[Subject], data: Path, options: Options, progress: Progress = _silent) -> Evaluation:
     """What `evaluate` finds out; writes nothing."""
     first = subjects[0]
-    orders = [_match(subject, first) for subject in subjects]
-    samples = _read_samples(data, subjects, options.slice)
+    orders = [match_classes(subject, first) for subject in subjects]
+    split = options.split or find_split(subjects)
+    samples = read_pictures(data, first, options.slice, split)
     predicted = [_predict(subject, samples, options, progress) for subject in subjects]
     unread = {i: reason for each in reversed(predicted) for i, reason in each.unread.items()}
     kept = [i for i in range(len(samples)) if i not in unread]
     if not kept:
         raise ConfigError(f"none of the {len(samples)} pictures of {data} can be read: {unread[0]}")
     read = [samples[i] for i in kept]
-    labels_N = _labels(read)
+    labels_N = labels_of(read)
     groups = [sample.group for sample in read] if options.slice is not None else None
     names = [_name(subject.path) for subject in subjects]
     if len(set(names)) < len(names):
@@ -97,7 +100,7 @@ def measure(subjects: Sequence[Subject], data: Path, options: Options, progress:
     for subject, name, order, found in zip(subjects, names, orders, predicted, strict=True):
         scores_NC = found.scores_NC[kept][:, order]
         metrics = evaluate_scores(scores_NC, labels_N, first.classes, groups, precision=options.precision)
-        calibration = _calibrate(subject, data, options, scores_NC, labels_N, progress)
+        calibration = _calibrate(subject, (data, split), options, scores_NC, labels_N, progress)
         evaluated.append(Evaluated(name, subject.path, subject.how, scores_NC, metrics, calibration))
     return Evaluation(
         data=data,
@@ -106,9 +109,9 @@ def measure(subjects: Sequence[Subject], data: Path, options: Options, progress:
         paths=tuple(sample.path for sample in read),
         labels_N=labels_N,
         models=tuple(evaluated),
-        comparison=_compare(evaluated[0], evaluated[1], labels_N) if len(evaluated) > 1 else None,
+        comparison=compare(evaluated[0], evaluated[1], labels_N) if len(evaluated) > 1 else None,
         skipped=tuple(Skipped(str(samples[i].path), unread[i]) for i in sorted(unread)),
-        trained_on=_count_trained_on(subjects, read),
+        trained_on=count_trained_on(subjects, read),
         version=version("onsight"),
     )
 
@@ -116,40 +119,6 @@ def measure(subjects: Sequence[Subject], data: Path, options: Options, progress:
 def _name(model: Path) -> str:
     """Checkpoints are called alike: the folder of the run tells them apart."""
     return model.name if model.suffix.lower() == ".onnx" else "/".join(model.absolute().parts[-2:])
-
-
-def _match(subject: Subject, first: Subject) -> list[int]:
-    """Where each class of `first` stands among those of `subject`: models are compared by name, not by number."""
-    if subject.classes == first.classes:
-        return list(range(len(first.classes)))
-    strange = sorted(set(subject.classes) ^ set(first.classes))
-    if strange or len(set(first.classes)) < len(first.classes):
-        named = ", ".join(strange[:3]) or "names that occur twice"
-        raise ConfigError(f"{first.path} and {subject.path} know different classes ({named}): evaluate them one by one")
-    return [subject.classes.index(label) for label in first.classes]
-
-
-def _read_samples(data: Path, subjects: Sequence[Subject], slice: str | None) -> tuple[Sample, ...]:
-    first = subjects[0]
-    _, samples = read_split(data, first.classes, slice=slice, split=_split_file(subjects))
-    if not samples:
-        raise ConfigError(f"{data} holds no pictures: give another folder or CSV")
-    twice = {label for label, count in Counter(first.classes).items() if count > 1}
-    if used := twice & {first.classes[sample.label] for sample in samples}:
-        raise ConfigError(f"{first.path} has several classes called {min(used)!r}: they cannot be told apart by name")
-    return samples
-
-
-def _split_file(subjects: Sequence[Subject]) -> Path | None:
-    """The split that a run wrote down beside its checkpoint."""
-    files = (subject.path.with_name("split.csv") for subject in subjects)
-    return next((file for file in files if file.is_file()), None)
-
-
-def _count_trained_on(subjects: Sequence[Subject], samples: Sequence[Sample]) -> int:
-    """How many of the samples a model has been trained on: they prove nothing."""
-    known = frozenset[str]().union(*(subject.trained_on() for subject in subjects))
-    return sum(os.path.abspath(sample.path) in known for sample in samples) if known else 0
 
 
 def _predict(subject: Subject, samples: Sequence[Sample], options: Options, progress: Progress) -> Predictions:
@@ -163,75 +132,52 @@ def _predict(subject: Subject, samples: Sequence[Sample], options: Options, prog
 
 def _calibrate(
     subject: Subject,
-    data: Path,
+    where: tuple[Path, Path | None],
     options: Options,
     scores_NC: NDArray[np.float32],
     labels_N: NDArray[np.int64],
     progress: Progress,
 ) -> Calibration:
-    """Fits a temperature on another split than the reported one, if the data set has one."""
+    """Fits a temperature on another split than the reported one, if the data set, with its split file, has one."""
     fitted_on, factor = "the reported pictures themselves, for want of another split", None
-    if other := _other_split(data, subject):
-        where, samples = other
+    if other := read_other_split(*where, subject.classes):
+        folder, samples = other
         samples = samples[:: -(-len(samples) // _ENOUGH)]
         found = _predict(subject, samples, options, progress)
         if kept := [i for i in range(len(samples)) if i not in found.unread]:
-            factor = fit_temperature(found.scores_NC[kept], _labels([samples[i] for i in kept]))
-            fitted_on = f"{len(kept)} pictures of {where}"
+            factor = fit_temperature(found.scores_NC[kept], labels_of([samples[i] for i in kept]))
+            fitted_on = f"{len(kept)} pictures of {folder}"
     factor = factor or fit_temperature(scores_NC, labels_N)
     return Calibration(
         temperature=factor * subject.temperature,
         factor=factor,
         fitted_on=fitted_on,
-        stored=options.store_temperature and subject.path.suffix.lower() != ".onnx",
+        stored=options.store_temperature and _takes_temperature(subject.path),
         ece=scores_error(apply_temperature(scores_NC, factor), labels_N),
         log_loss_before=log_loss(scores_NC, labels_N),
         log_loss=log_loss(scores_NC, labels_N, factor),
     )
 
 
-def _other_split(data: Path, subject: Subject) -> tuple[Path, tuple[Sample, ...]] | None:
-    """Validation pictures, or test pictures where validation is reported; never those that were trained on."""
-    split = SPLITS.get(data.name.lower())
-    if split is None:
-        return None
-    where = data.with_name("test" if split == "val" else "val")
-    try:
-        _, samples = read_split(where, subject.classes, split=_split_file([subject]))
-    except OnsightError:
-        return None
-    return (where, samples) if samples else None
+def _takes_temperature(model: Path) -> bool:
+    return model.suffix.lower() != ".onnx"
 
 
-def _compare(first: Evaluated, second: Evaluated, labels_N: NDArray[np.int64]) -> Comparison:
-    first_N, second_N = first.scores_NC.argmax(1), second.scores_NC.argmax(1)
-    first_right_N, second_right_N = first_N == labels_N, second_N == labels_N
-    difference_NC = np.abs(first.scores_NC - second.scores_NC)
-    return Comparison(
-        agreement=float((first_N == second_N).mean()),
-        disagreements=int((first_N != second_N).sum()),
-        only_first_right=int((first_right_N & ~second_right_N).sum()),
-        only_second_right=int((second_right_N & ~first_right_N).sum()),
-        accuracy_difference=second.metrics.accuracy - first.metrics.accuracy,
-        interval=paired_difference(first_right_N, second_right_N),
-        mean_difference=float(difference_NC.mean()),
-        largest_difference=float(difference_NC.max()),
-    )
-
-
-def _labels(samples: Sequence[Sample]) -> NDArray[np.int64]:
-    return np.array([sample.label for sample in samples], np.int64)
-
-
-def _write(folder: Path, texts: dict[str, str]) -> None:
+@contextmanager
+def _written(folder: Path, texts: dict[str, str]) -> Iterator[None]:
+    """Around what has to succeed first: the files are on the disk before it, and get their names after it."""
+    partials = {partial_path(folder / name): folder / name for name in texts}
+    there = folder.is_dir()
     with writing(folder):
         folder.mkdir(exist_ok=True)
-        partials = {partial_path(folder / name): folder / name for name in texts}
         try:
             for partial, text in zip(partials, texts.values(), strict=True):
                 partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+            yield
             for partial, path in partials.items():
                 os.replace(partial, path)
         finally:
             for partial in partials:
                 partial.unlink(missing_ok=True)
+            if not there and not any(folder.iterdir()):
+                folder.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.intervals import Interval
+from training.intervals import Interval, paired_difference
 from training.metrics import Metrics
 
 
@@ -55,6 +56,23 @@ class Comparison:
     largest_difference: float
 
 
+def compare(first: Evaluated, second: Evaluated, labels_N: NDArray[np.int64]) -> Comparison:
+    """Two models on pictures of the true classes int64 [N]."""
+    first_N, second_N = first.scores_NC.argmax(1), second.scores_NC.argmax(1)
+    first_right_N, second_right_N = first_N == labels_N, second_N == labels_N
+    difference_NC = np.abs(first.scores_NC - second.scores_NC)
+    return Comparison(
+        agreement=float((first_N == second_N).mean()),
+        disagreements=int((first_N != second_N).sum()),
+        only_first_right=int((first_right_N & ~second_right_N).sum()),
+        only_second_right=int((second_right_N & ~first_right_N).sum()),
+        accuracy_difference=second.metrics.accuracy - first.metrics.accuracy,
+        interval=paired_difference(first_right_N, second_right_N),
+        mean_difference=float(difference_NC.mean()),
+        largest_difference=float(difference_NC.max()),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A picture that could not be read."""
@@ -82,7 +100,8 @@ class Evaluation:
 
     def short(self, path: Path) -> str:
         """The path below the data set."""
-        root = next((folder for folder in (self.data, *self.data.parents) if folder.is_dir()), self.data)
+        data, path = (Path(os.path.abspath(each)) for each in (self.data, path))
+        root = next(folder for folder in (data, *data.parents) if os.path.isdir(folder))
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
     def to_json(self) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing import get_context
@@ -18,14 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.errors import OnsightError
+from pipeline.errors import OnsightError, SourceError
 from pipeline.schedule import available_cores
+from pipeline.sources.images import read_image
 
 THUMB = 16
 _FEW = 300  # files that are examined before other processes have started
 _CHUNK = 64
 _PLAIN = 2.0  # standard deviation in grey levels
 _DEEP = ("I", "F")  # beginnings of the modes with more than 8 bits
+_FORMATS = frozenset({"JPEG", "MPO", "PNG", "BMP", "WEBP", "PPM"})  # that Pillow and OpenCV decode alike
+_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_LARGE = 2**26  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class Facts:
     """What the file of an image holds.
 
     Args:
-        fault: why it cannot be decoded; the other facts are then empty.
+        fault: why training cannot read it, or that it is damaged; the other facts are then empty.
         mode: Pillow's name of the pixel format, as RGB or CMYK.
         lies: what the file really is, where its suffix says something else.
         same_bytes, same_pixels: digests; pixels are compared upright, as RGB.
@@ -86,25 +92,59 @@ def examine(path: Path) -> Facts:
     if not data:
         return Facts(fault="empty file")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _any_size():
             warnings.simplefilter("ignore")
-            with Image.open(BytesIO(data)) as image:
-                image.load()
-                return _describe(image, path, data)
+            return _decode(path, data)
     except Exception as error:  # decoders of broken files raise whatever they like
         return Facts(fault=_say(error))
 
 
-def _describe(image: Image.Image, path: Path, data: bytes) -> Facts:
-    upright = ImageOps.exif_transpose(image)
+@contextmanager
+def _any_size() -> Iterator[None]:
+    """Without Pillow's limit: how large a picture may be, OpenCV decides."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _decode(path: Path, data: bytes) -> Facts:
+    """Pillow says what is in the file and whether it is whole; OpenCV, by which training reads, whether it can be used.
+    It is asked only where the two may disagree, for it takes as long again.
+    """
+    try:
+        image = Image.open(BytesIO(data))
+    except UnidentifiedImageError as error:
+        seen = _as_trained(path, error)
+        return _describe(seen, seen.mode, None, data)
+    with image:
+        lies = _true_format(image, path)
+        if not lies and image.format in _FORMATS and image.mode in _MODES and math.prod(image.size) < _LARGE:
+            image.load()
+            return _describe(ImageOps.exif_transpose(image), image.mode, None, data)
+        seen = _as_trained(path, ValueError(f"a {image.format} ({image.mode}) that training cannot read"))
+        image.load()
+        deep = image.mode.startswith(_DEEP)  # training sees its upper bits only, which may be all alike
+        return _describe(ImageOps.exif_transpose(image) if deep else seen, image.mode, lies, data)
+
+
+def _as_trained(path: Path, otherwise: Exception) -> Image.Image:
+    try:
+        return Image.fromarray(read_image(path)[..., ::-1])
+    except SourceError:
+        raise otherwise from None
+
+
+def _describe(upright: Image.Image, mode: str, lies: str | None, data: bytes) -> Facts:
     deep = upright.mode.startswith(_DEEP)
     grey = _flatten(upright) if deep else upright.convert("L")
     pixels = upright if deep else upright.convert("RGB")
     return Facts(
         width=upright.width,
         height=upright.height,
-        mode=image.mode,
-        lies=_true_format(image, path),
+        mode=mode,
+        lies=lies,
         same_bytes=_digest(data),
         same_pixels=_digest(f"{pixels.mode} {pixels.size}".encode(), pixels.tobytes()),
         looks=int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes(), "big"),
@@ -137,6 +177,4 @@ def _say(error: Exception) -> str:
         return "no image"
     if "truncated" in str(error).lower():
         return "truncated"
-    if isinstance(error, Image.DecompressionBombError):
-        return "too many pixels"
     return str(error).partition("\n")[0] or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.errors import ConfigError
 from pipeline.sources.images import SUFFIXES, natural
@@ -12,19 +13,29 @@ from pipeline.sources.images import SUFFIXES, natural
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders right in `folder`."""
-    return [path for path in _children(folder) if path.is_dir()]
+    return [path for path in _children(folder) if os.path.isdir(path)]
 
 
 def files_in(folder: Path) -> list[Path]:
     """The files right in `folder`."""
-    return [path for path in _children(folder) if path.is_file()]
+    return [path for path in _children(folder) if os.path.isfile(path)]
 
 
 def images_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files at any depth: those with the suffix of an image, and the others."""
+    """The files at any depth: those with the suffix of an image, and the others. Links are followed, each folder once.
+
+    Raises:
+        ConfigError: a folder cannot be read.
+    """
     images: list[Path] = []
     others: list[Path] = []
-    for place, folders, files in os.walk(folder, followlinks=True):
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # by a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = _shown(folders)
         for name in _shown(files):
             path = Path(place, name)
@@ -46,7 +57,25 @@ def _children(folder: Path) -> list[Path]:
     try:
         return [folder / name for name in _shown(os.listdir(folder))]
     except OSError as failure:
-        raise ConfigError(f"{folder} cannot be read: {failure.strerror}") from None
+        _refuse(failure)
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text in UTF-8 that are not blank.
+
+    Raises:
+        ConfigError: it is none, or cannot be read.
+    """
+    try:
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is no text in UTF-8: copy it again") from None
+    except OSError as failure:
+        _refuse(failure)
+
+
+def _refuse(failure: OSError) -> NoReturn:
+    raise ConfigError(f"{failure.filename} cannot be read: {failure.strerror}") from None
 
 
 def _shown(names: Iterable[str]) -> list[str]:

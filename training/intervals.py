@@ -12,6 +12,7 @@ LEVEL = 0.95
 RESAMPLES = 1000
 MEASURES = ("accuracy", "top5", "precision", "recall", "f1", "weighted_f1")
 
+_OF_ANSWERS = tuple(name for name in MEASURES if name != "top5")
 _NORMAL = 1.959963984540054  # the standard normal distribution has LEVEL of its mass within ± this
 _AT_ONCE = 10_000_000  # counts drawn in one go, to bound the memory
 
@@ -45,7 +46,8 @@ def bootstrap(
     """Intervals of accuracy, top-5 accuracy (`hits_N`), macro precision, recall and F1, weighted F1, F1 of each class.
 
     Pictures of the same true class, prediction and hit are alike to these measures. So a resample of N pictures is one
-    multinomial draw over these kinds, of which there are far fewer than pictures.
+    multinomial draw over these kinds, of which there are far fewer than pictures. What is 0 or 1 throughout has
+    Wilson's interval.
     """
     keys = np.stack([labels_N, predicted_N, hits_N.astype(np.int64)])
     kinds_3K, counts_K = np.unique(keys, axis=1, return_counts=True)
@@ -58,9 +60,15 @@ def bootstrap(
         drawn.append(_measure(counts_RK, kinds_3K, classes))
     bounds_M2, f1_C2 = (_around(measured[i][0], np.concatenate([each[i] for each in drawn])) for i in (0, 1))
     overall = {name: (float(low), float(high)) for name, (low, high) in zip(MEASURES, bounds_M2, strict=True)}
-    for name, right_N in (("accuracy", labels_N == predicted_N), ("top5", hits_N)):
-        if right_N.all() or not right_N.any():  # resamples cannot differ, however few pictures there are
-            overall[name] = wilson(int(right_N.sum()), n)
+    # Resamples of what is right throughout, or wrong, cannot differ, however few pictures there are.
+    correct_N = labels_N == predicted_N
+    for names, right_N in ((_OF_ANSWERS, correct_N), (("top5",), hits_N)):
+        if right_N.all() or not right_N.any():
+            overall |= dict.fromkeys(names, wilson(int(right_N.sum()), n))
+    n_C, f1_C = np.bincount(labels_N, minlength=classes), measured[1][0]
+    for c in np.flatnonzero((n_C > 0) & np.isin(f1_C, (0, 1))):
+        low, high = wilson(int(f1_C[c] * n_C[c]), int(n_C[c]))
+        f1_C2[c] = min(f1_C2[c, 0], low), max(f1_C2[c, 1], high)
     return Resampled(overall, f1_C2)
 
 

@@ -36,7 +36,7 @@ def judge_files(pictures: Sequence[Picture]) -> Iterator[Finding]:
     if broken:
         named = shorten([f"{picture.name}: {picture.facts.fault}" for picture in broken])
         yield error(
-            "unreadable", f"{_images(broken)} cannot be decoded ({named}); remove or copy again", _names(broken)
+            "unreadable", f"{_images(broken)} cannot be read ({named}); remove, copy again or convert", _names(broken)
         )
     whole = [picture for picture in pictures if not picture.facts.fault]
     yield from _judge_modes(whole)

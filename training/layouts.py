@@ -10,6 +10,7 @@ Nothing is decoded here, and nothing is drawn by lot. Order is natural everywher
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import Literal
 
 from pipeline.errors import ConfigError
 from training.findings import Finding, error, plural, shorten, warning
-from training.folders import files_in, folders_in, images_below, in_order, is_image
+from training.folders import files_in, folders_in, images_below, in_order, is_image, read_lines
 from training.listing import SPLITS, Entry, Listing, Split, finish_listing
 
 Layout = Literal["auto", "folders", "csv", "cifar", "imagenet"]
@@ -111,10 +112,10 @@ def _is_imagenet(parts: Sequence[tuple[Split | None, Path]]) -> bool:
 
 def _read_synsets(root: Path) -> dict[str, str]:
     """Names of the classes by synset id: the first name, or all of them where two synsets share the first."""
-    file = next((folder / SYNSETS for folder in (root, root.parent) if (folder / SYNSETS).is_file()), None)
+    file = next((folder / SYNSETS for folder in (root, root.parent) if os.path.isfile(folder / SYNSETS)), None)
     if file is None:
         return {}
-    lines = [line.partition(" ") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.partition(" ") for line in read_lines(file)]
     names = {synset: words.partition(",")[0].strip() for synset, _, words in lines}
     for synset, _, words in lines:
         if not _SYNSET.fullmatch(synset) or not words.strip():
@@ -130,9 +131,9 @@ def _group(path: Path, label_folder: Path, level: int | None) -> str | None:
 
 def _refuse_archives(root: Path) -> None:
     """CIFAR as it is downloaded: records, or pickles, in place of image files."""
-    if (root / "test_batch.bin").is_file() or (root / "fine_label_names.txt").is_file():
+    if any(os.path.isfile(root / name) for name in ("test_batch.bin", "fine_label_names.txt")):
         raise ConfigError(f"{root} holds CIFAR's records; make image files: onsight data unpack {root} --output cifar")
-    if any((root / name).is_file() for name in ("data_batch_1", "train", "test")):
+    if any(os.path.isfile(root / name) for name in ("data_batch_1", "train", "test")):
         raise ConfigError(f"{root} holds CIFAR as pickles, which can run code: download CIFAR's binary version instead")
 
 

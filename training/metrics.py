@@ -2,7 +2,7 @@
 
 Averages go over the classes that the data has pictures of: a model of 1000 classes can be judged on 10 of them.
 Intervals are 95 % bootstrap intervals. Those of a group's accuracy are Wilson's, which hold for a handful of pictures;
-so is the accuracy's where every picture is right, or none.
+so are those of all values where every picture is right, or none, and of the F1 of a class without a mistake.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from training.calibration import scores_error
+from training.curves import Threshold, find_threshold, first_reaching, pr_curve
 from training.intervals import Interval, bootstrap, wilson
 
 NO_GROUP = "(none)"
@@ -28,20 +29,6 @@ class Averages:
     precision: float
     recall: float
     f1: float
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The lowest score from which on the wanted precision is reached.
-
-    `precision` is what it really gives, `recall` the share of the right ones that it keeps, `n` how many predictions
-    reach it. Overall, a prediction is the best class of a picture; for a class, every picture is one with its score.
-    """
-
-    score: float
-    precision: float
-    recall: float
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,31 +140,6 @@ def in_top(scores_NC: NDArray[np.float32], labels_N: NDArray[np.int64], k: int) 
     return np.asarray(ahead_N < k)
 
 
-def pr_curve(true_N: NDArray[np.bool_], scores_N: NDArray[np.float32]) -> tuple[NDArray, NDArray, NDArray]:
-    """Precision [T + 1], recall [T + 1] and scores [T], rising: what each score, taken as a threshold, gives."""
-    precision, recall, thresholds = precision_recall_curve(true_N, scores_N)
-    return precision, recall, thresholds
-
-
-def find_threshold(true_N: NDArray[np.bool_], scores_N: NDArray[np.float32], precision: float) -> Threshold | None:
-    """The lowest score from which on at least `precision` of the predictions are right; None if no score does it."""
-    if not true_N.any():
-        return None
-    return _first_reaching(*pr_curve(true_N, scores_N), scores_N, precision)
-
-
-def _first_reaching(
-    precision_T1: NDArray, recall_T1: NDArray, scores_T: NDArray, scores_N: NDArray, wanted: float
-) -> Threshold | None:
-    reaching = np.flatnonzero(precision_T1[:-1] >= wanted)
-    if not len(reaching):
-        return None
-    first = reaching[0]
-    score = scores_T[first]
-    n = int((scores_N >= score).sum())
-    return Threshold(float(score), float(precision_T1[first]), float(recall_T1[first]), n)
-
-
 def _averages(labels_N: NDArray, predicted_N: NDArray, average: str) -> Averages:
     precision, recall, f1, _ = precision_recall_fscore_support(
         labels_N, predicted_N, labels=np.unique(labels_N), average=average, zero_division=0
@@ -196,25 +158,17 @@ def _per_class(
     n_C, predicted_C, right_C = confusion.sum(1), confusion.sum(0), confusion.diagonal()
     precision_C, recall_C = right_C / np.maximum(predicted_C, 1), right_C / np.maximum(n_C, 1)
     f1_C = 2 * right_C / np.maximum(n_C + predicted_C, 1)
+    counted = (each_C.tolist() for each_C in (n_C, predicted_C, precision_C, recall_C, f1_C))
     found = []
-    for c, label in enumerate(classes):
+    rows = zip(classes, *counted, intervals_C2.tolist(), strict=True)
+    for c, (label, n, predicted, precision, recall, f1, (low, high)) in enumerate(rows):
         average_precision, threshold = 0.0, None
         if n_C[c]:
             curve = pr_curve(labels_N == c, scores_NC[:, c])
-            average_precision = float(-(np.diff(curve[1]) * curve[0][:-1]).sum())
-            threshold = _first_reaching(*curve, scores_NC[:, c], wanted)
+            average_precision = curve.average_precision
+            threshold = first_reaching(curve, scores_NC[:, c], wanted)
         found.append(
-            ClassMetrics(
-                label,
-                int(n_C[c]),
-                int(predicted_C[c]),
-                float(precision_C[c]),
-                float(recall_C[c]),
-                float(f1_C[c]),
-                (float(intervals_C2[c, 0]), float(intervals_C2[c, 1])),
-                average_precision,
-                threshold,
-            )
+            ClassMetrics(label, n, predicted, precision, recall, f1, (low, high), average_precision, threshold)
         )
     return found
 

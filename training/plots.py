@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.calibration import reliability
-from training.metrics import Metrics, pr_curve
+from training.curves import pr_curve, thin
+from training.metrics import Metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,6 @@ _SHADE = (59, 110, 245)  # of the confusion matrix; it is a picture and knows no
 LETTERED = 20  # classes up to which a matrix has numbers and names
 _CELLS = 120  # a side of a matrix
 _CURVES = 100  # classes up to which each has its curve
-_POINTS = 200  # of a curve
 _WORST = 5
 
 _STYLE: Any = {
@@ -91,7 +91,7 @@ def _square(axes: Axes, x: str, y: str) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.005), xlabel=x, ylabel=y, aspect="equal")
 
 
-def _reliability(axes: Axes, confidence_N: NDArray, correct_N: NDArray, after_N: NDArray | None) -> None:
+def _reliability(axes: Axes, confidence_N: NDArray, correct_N: NDArray, after_N: NDArray) -> None:
     n, confidence, accuracy = reliability(confidence_N, correct_N)
     width = 1 / len(n)
     centres = (np.arange(len(n)) + 0.5) * width
@@ -100,10 +100,9 @@ def _reliability(axes: Axes, confidence_N: NDArray, correct_N: NDArray, after_N:
     axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), label="perfect")
     there = n > 0
     axes.plot(confidence[there], accuracy[there], "o", color=_ACCENT, markersize=3.5)
-    if after_N is not None:
-        n, confidence, accuracy = reliability(after_N, correct_N)
-        there = n > 0
-        axes.plot(confidence[there], accuracy[there], "-o", color=_SECOND, markersize=4, label="after temperature")
+    n, confidence, accuracy = reliability(after_N, correct_N)
+    there = n > 0
+    axes.plot(confidence[there], accuracy[there], "-o", color=_SECOND, markersize=4, label="after temperature")
     _square(axes, "confidence", "accuracy")
     axes.figure.legend(loc="outside upper left", ncols=2)
 
@@ -114,19 +113,21 @@ def _curves(axes: Axes, scores_NC: NDArray[np.float32], labels_N: NDArray[np.int
     for c in present if len(present) <= _CURVES else []:
         if c not in worst:
             axes.step(*_curve(scores_NC, labels_N, c), where="post", color=_MUTED, alpha=0.4, linewidth=0.8)
-    for i, c in enumerate(worst):
-        each = metrics.per_class[c]
-        label = f"{_short(each.label)}  {each.average_precision:.3f}"
-        axes.step(*_curve(scores_NC, labels_N, c), where="post", color=_ACCENT, alpha=1 - 0.16 * i, label=label)
+    lines = [
+        axes.step(*_curve(scores_NC, labels_N, c), where="post", color=_ACCENT, alpha=1 - 0.16 * i)[0]
+        for i, c in enumerate(worst)
+    ]
     axes.axhline(metrics.wanted, color=_SECOND, linewidth=1, linestyle=(0, (4, 3)))
     _square(axes, "recall", "precision")
     title = "average precision" if len(present) <= _WORST else "lowest average precision"
-    axes.legend(loc="lower left", title=title, alignment="left")
+    shown = [metrics.per_class[c] for c in worst]
+    names = [f"{_short(each.label)}  {each.average_precision:.3f}" for each in shown]  # a label may begin with _
+    axes.legend(lines, names, loc="lower left", title=title, alignment="left")
 
 
 def _curve(scores_NC: NDArray[np.float32], labels_N: NDArray[np.int64], c: int) -> tuple[NDArray, NDArray]:
-    precision, recall, _ = pr_curve(labels_N == c, scores_NC[:, c])
-    return _thin(recall, precision)
+    curve = pr_curve(labels_N == c, scores_NC[:, c])
+    return thin(curve.recall, curve.precision)
 
 
 def _coverage(axes: Axes, confidence_N: NDArray, correct_N: NDArray, metrics: Metrics) -> None:
@@ -134,7 +135,7 @@ def _coverage(axes: Axes, confidence_N: NDArray, correct_N: NDArray, metrics: Me
     kept = np.arange(1, len(order) + 1)
     last = np.append(np.diff(confidence_N[order]) != 0, True)  # pictures with equal scores are kept together
     share, right = (kept / len(order))[last], (np.cumsum(correct_N[order]) / kept)[last]
-    axes.plot(*_thin(share, right), color=_ACCENT)
+    axes.plot(*thin(share, right), color=_ACCENT)
     axes.axhline(metrics.wanted, color=_SECOND, linewidth=1, linestyle=(0, (4, 3)))
     if found := metrics.threshold:
         x = found.n / metrics.n
@@ -182,14 +183,6 @@ def pooled_classes(classes: int) -> int:
 def _pool(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
     starts = np.arange(0, len(confusion), pooled_classes(len(confusion)))
     return np.add.reduceat(np.add.reduceat(confusion, starts, axis=0), starts, axis=1)
-
-
-def _thin(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-    """About `_POINTS` of the points of a curve, evenly spaced in `x`; x rises or falls."""
-    step = np.round(x * _POINTS)
-    keep = np.append(True, np.diff(step) != 0)
-    keep[-1] = True
-    return x[keep], y[keep]
 
 
 def _short(name: str) -> str:

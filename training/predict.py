@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline import schedule
 from pipeline.channel import Channel
 from pipeline.errors import ConfigError, ModelError, SourceError
+from pipeline.extras import needing
 from pipeline.model import OnnxModel
 from pipeline.recogniser import Recogniser
 from pipeline.settings import settle
@@ -59,16 +61,14 @@ def open_subject(path: Path, device: Device) -> Subject:
     Raises:
         OnsightError: there is no such file, it is broken, it is a detector, or the device cannot be used.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelError(f"{path} is a folder; give a checkpoint in it, as {path / 'best.ckpt'}, or a .onnx file")
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelError(f"there is no model file {path}")
     if path.suffix.lower() == ".onnx":
         return OnnxSubject(path, device)
-    try:
+    with needing("training"):
         from training.predict_torch import TorchSubject
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"a checkpoint needs the package {error.name}: install onsight[training]") from None
     return TorchSubject(path, device)
 
 
@@ -118,3 +118,18 @@ class OnnxSubject:
     def trained_on(self) -> frozenset[str]:
         """See `Subject.trained_on`."""
         return frozenset()
+
+
+def match_classes(subject: Subject, first: Subject) -> list[int]:
+    """Where each class of `first` stands among those of `subject`: models are compared by name, not by number.
+
+    Raises:
+        ConfigError: they know different classes.
+    """
+    if subject.classes == first.classes:
+        return list(range(len(first.classes)))
+    strange = sorted(set(subject.classes) ^ set(first.classes))
+    if strange or len(set(first.classes)) < len(first.classes):
+        named = ", ".join(strange[:3]) or "names that occur twice"
+        raise ConfigError(f"{first.path} and {subject.path} know different classes ({named}): evaluate them one by one")
+    return [subject.classes.index(label) for label in first.classes]

@@ -67,8 +67,11 @@ class TorchSubject:
         split, data = self.path.with_name("split.csv"), self._trained.recipe.data.path
         if not split.is_file():
             return frozenset()
-        root = os.path.abspath(data.parent if data.suffix.lower() == ".csv" else data)
-        return frozenset(os.path.join(root, *row.name.split("/")) for row in read_rows(split) if row.split == "train")
+        if not data.exists():  # a relative path counts from where the training ran: mostly the folder around runs/
+            data = next((found for at in self.path.absolute().parents if (found := at / data).exists()), data)
+        root = data.parent if data.suffix.lower() == ".csv" else data
+        rows = read_rows(split, exact=True)
+        return frozenset(os.path.abspath(os.path.join(root, row.name)) for row in rows if row.split == "train")
 
 
 def _reason(path: Path) -> str:

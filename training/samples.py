@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -73,9 +74,9 @@ def list_data(path: Path, layout: Layout = "auto", slice: str | int | None = Non
     Raises:
         ConfigError: there is none, or it is not what `layout` says.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise ConfigError(f"{path} does not exist: check the path")
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix.lower() != ".csv":
             raise ConfigError(f"{path} is neither a folder nor a .csv file")
         if layout not in ("auto", "csv"):
@@ -112,6 +113,8 @@ def read_samples(spec: DataSpec, split: Path | None = None) -> Samples:
         tuple(sample for sample, one in zip(samples, splits, strict=True) if one == wanted)
         for wanted in ("train", "val", "test")
     )
+    if not train:
+        raise ConfigError(f"{spec.path} has no picture to train on: all are in val or test; correct the split")
     return Samples(listing.classes, train, val, test, fingerprint(listing), listing.root, tuple(notes))
 
 
@@ -161,8 +164,8 @@ def read_split(
 
 def _list_split(path: Path, layout: Layout, slice: str | int | None) -> tuple[Listing, Split | None]:
     wanted = SPLITS.get(path.name.lower())
-    if path.exists() or wanted is None or not path.parent.exists():
-        return list_data(path, layout if path.is_file() or layout == "csv" else "auto", slice), None
+    if os.path.exists(path) or wanted is None or not os.path.exists(path.parent):
+        return list_data(path, layout if os.path.isfile(path) or layout == "csv" else "auto", slice), None
     return list_data(path.parent, layout, slice), wanted
 
 
@@ -179,5 +182,13 @@ def _number(entries: Sequence[Entry], classes: Sequence[str], where: Path) -> tu
 
 def fingerprint(listing: Listing) -> str:
     """SHA-256 over the sorted names, classes and sizes of the files: another data set has another one."""
-    lines = sorted(f"{listing.name(e.path)}\0{e.label}\0{e.path.stat().st_size}\n" for e in listing.entries)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    lines = sorted(f"{listing.name(e.path)}\0{e.label}\0{_size(e.path)}\n" for e in listing.entries)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _size(path: Path) -> int:
+    """In bytes; -1 of a link that leads nowhere: such a picture is skipped and counted as others that are broken."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -58,9 +58,10 @@ def complete_splits(
 def _count(images: int, shares: dict[Split, float]) -> dict[Split, int]:
     """How many of a class go to each split: at least one, while one is left for train."""
     counts: dict[Split, int] = {}
-    for split, share in shares.items():
-        room = images - 1 - sum(counts.values())
-        counts[split] = max(min(math.floor(images * share + 0.5) or 1, room), 0)
+    for place, (split, share) in enumerate(shares.items(), 1):
+        room = max(images - 1 - sum(counts.values()), 0)
+        kept = len(shares) - place  # one for each split that follows
+        counts[split] = min(math.floor(images * share + 0.5) or 1, max(room - kept, min(room, 1)))
     return counts
 
 
@@ -72,7 +73,7 @@ def write_split(file: Path, rows: Sequence[tuple[str, str, Split]]) -> None:
     """
     partial = partial_path(file)
     with writing(file):
-        with partial.open("w", encoding="utf-8", newline="") as stream:
+        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(("path", "label", "split"))
             writer.writerows(rows)
@@ -85,7 +86,7 @@ def apply_split(listing: Listing, file: Path) -> list[Split]:
     Raises:
         ConfigError: the data set is not the one that was split: files are gone, new, or changed their class or split.
     """
-    rows = {row.name: row for row in read_rows(file)}
+    rows = {row.name: row for row in read_rows(file, exact=True)}
     names = [listing.name(entry.path) for entry in listing.entries]
     there = set(names)
     gone, new = [name for name in rows if name not in there], [name for name in names if name not in rows]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.errors import ConfigError
 from pipeline.sinks.partial import check_folder, partial_path, writing
+from training.folders import read_lines
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
@@ -43,12 +44,14 @@ def unpack_cifar(folder: Path, output: Path) -> int:
         ConfigError: `folder` is not the binary version of CIFAR, or a file of it is damaged.
         SinkError: `output` is there already, or cannot be written.
     """
-    version = next((version for version in _VERSIONS if (folder / version.names).is_file()), None)
+    version = next((version for version in _VERSIONS if os.path.isfile(folder / version.names)), None)
     if version is None:
         raise ConfigError(
             f"{folder} is not CIFAR's binary version: it has neither of {_VERSIONS[0].names}, {_VERSIONS[1].names}"
         )
-    names = (folder / version.names).read_text(encoding="utf-8").split()
+    names = [name for line in read_lines(folder / version.names) for name in line.split()]
+    if bad := next((name for name in names if name in (".", "..") or {"/", "\\"} & set(name)), None):
+        raise ConfigError(f"{folder / version.names} has the class name {bad!r}, which cannot be a folder: correct it")
     if output.exists():
         raise ConfigError(f"{output} exists: give a new name, or remove it")
     check_folder(output.parent)

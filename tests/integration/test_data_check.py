@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_errors_end_with_2_and_the_worst_is_told_first(tmp_path: Path, capsys: p
         "error: 1 picture in more than one split: keep each in one",
         "    train/red/1.png = test/red/copy.png",
     ]
-    assert lines[4].startswith("error: 1 image cannot be decoded (train/blue/0.png: empty file)")
+    assert lines[4].startswith("error: 1 image cannot be read (train/blue/0.png: empty file)")
     assert lines[-1] == "errors: 2, warnings: 0"
 
 
@@ -79,6 +80,18 @@ def test_its_help_loads_nothing_heavy() -> None:
     code = "import sys, training.cli_data; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert not {"numpy", "PIL", "cv2", "torch", "pydantic", "rich"} & set(done.stdout.split())
+
+
+def test_names_that_are_no_utf_8_are_printed_escaped(tmp_path: Path) -> None:
+    photos = write_splits(tmp_path / "photos", 12, 3, 2)
+    (photos / "train" / "red" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    code = f"from training.cli_data import data; data.main(['check', {str(photos)!r}, *{{}}], standalone_mode=False)"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    for flags in ([], ["--json"]):
+        command = [sys.executable, "-c", code.format(flags)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert r"train/red/caf\udce9.png" in done.stdout
 
 
 # CIFAR's binary version
@@ -125,6 +138,10 @@ def break_cifar(source: Path, output: Path, what: str) -> None:
             (source / "data_batch_3.bin").unlink()
         case "unknown class":
             (source / "data_batch_3.bin").write_bytes(b"\x0b" * 3073)
+        case "names in bytes":
+            (source / "batches.meta.txt").write_bytes(b"airplane caf\xe9")
+        case "names with folders":
+            (source / "batches.meta.txt").write_text("\n".join((*CIFAR10[:9], "../truck")))
         case "there":
             output.mkdir()
 
@@ -136,6 +153,8 @@ def break_cifar(source: Path, output: Path, what: str) -> None:
         ("cut short", "test_batch.bin is damaged"),
         ("missing", "data_batch_3.bin is missing"),
         ("unknown class", "has a class 11 of 10"),
+        ("names in bytes", "batches.meta.txt is no text in UTF-8"),
+        ("names with folders", "has the class name '../truck', which cannot be a folder"),
         ("there", "cifar exists"),
     ],
 )
@@ -146,6 +165,14 @@ def test_what_cannot_be_unpacked_leaves_nothing(tmp_path: Path, what: str, messa
         onsight_data("unpack", source, "-o", output)
     assert not list(tmp_path.glob("*partial*"))
     assert not output.exists() or not list(output.iterdir())
+    assert not (tmp_path / "truck").exists()
+
+
+def test_a_package_that_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "training.unpack", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ConfigError, match=r"needs the package PIL: pip install 'onsight\[training\]'"):
+        onsight_data("unpack", tmp_path, "-o", tmp_path / "cifar")
 
 
 def test_unpacking_into_nowhere_is_told(tmp_path: Path) -> None:

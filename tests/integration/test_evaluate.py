@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -307,7 +308,9 @@ def test_a_checkpoint_and_what_was_exported_of_it(photos: Path, checkpoint: Path
     assert found["second"]["temperature"] == pytest.approx(found["temperature"], rel=1e-3)
 
 
-def test_a_temperature_is_stored_and_used(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_temperature_is_stored_and_used(
+    photos: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from training.checkpoint import load_checkpoint
 
     run = tmp_path / "run"
@@ -315,7 +318,9 @@ def test_a_temperature_is_stored_and_used(photos: Path, checkpoint: Path, tmp_pa
     copy = run / "best.ckpt"
     copy.write_bytes(checkpoint.read_bytes())
     common = (copy, "--data", photos / "val", "--output", tmp_path / "out", "--store-temperature")
-    assert "stored" in call(*common).stdout
+    with monkeypatch.context() as patch:  # an untrained network has no best temperature
+        patch.setattr("training.evaluate.fit_temperature", lambda *_: 2.0)
+        assert "temperature 2.000 stored" in call(*common).stdout
     before = metrics_in(tmp_path / "out")
     assert before["calibration"]["stored"]
     assert load_checkpoint(copy).temperature == pytest.approx(before["temperature"])
@@ -329,21 +334,88 @@ def test_a_temperature_is_stored_and_used(photos: Path, checkpoint: Path, tmp_pa
     assert after["temperature"] == pytest.approx(before["temperature"], rel=1e-2)
 
 
-def test_pictures_of_the_training_are_noticed(checkpoint: Path, tmp_path: Path) -> None:
+def test_each_checkpoint_gets_its_temperature(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.checkpoint import load_checkpoint
+
+    first, second = (write_run(checkpoint, tmp_path / name, tmp_path / "photos") for name in "ab")
+    common = (first, second, "--data", tmp_path / "photos", "--output", tmp_path / "out", "--store-temperature")
+    fitted = cycle((2.0, 3.0))
+    monkeypatch.setattr("training.evaluate.fit_temperature", lambda *_: next(fitted))
+    with monkeypatch.context() as patch:  # a report that cannot be written
+        patch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        assert "No space left" in refusal(*common)
+    assert not (tmp_path / "out").exists()
+    assert [load_checkpoint(path).temperature for path in (first, second)] == [None, None]
+
+    assert call(*common).stdout.count("stored") == 2
+    found = metrics_in(tmp_path / "out")
+    assert [each["calibration"]["stored"] for each in (found, found["second"])] == [True, True]
+    assert [load_checkpoint(path).temperature for path in (first, second)] == [2.0, 3.0]
+
+
+def write_run(checkpoint: Path, run: Path, data: Path, root: str = "") -> Path:
+    """A run on four pictures a class in `data`, the last one in val; `root` is put before the names in its split."""
     from training.checkpoint import read_checkpoint, write_checkpoint
 
+    folder = data.parent if data.suffix else data
     for label in COLOURS:
         for i in range(4):
-            paint(tmp_path / "photos" / label / f"{i}.png", BGR[label])
+            paint(folder / label / f"{i}.png", BGR[label])
     content = read_checkpoint(checkpoint)
-    content["onsight"]["recipe"]["data"]["path"] = str(tmp_path / "photos")
-    run = tmp_path / "run"
+    content["onsight"]["recipe"]["data"]["path"] = str(data)
     write_checkpoint(content, run / "best.ckpt")
     with (run / "split.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "label", "split"])
         for label in COLOURS:
-            rows.writerows([f"{label}/{i}.png", label, "val" if i == 3 else "train"] for i in range(4))
+            rows.writerows([f"{root}{label}/{i}.png", label, "val" if i == 3 else "train"] for i in range(4))
+    return run / "best.ckpt"
+
+
+@pytest.mark.parametrize("kind", ["absolute", "above", "relative"])
+def test_pictures_of_the_training_are_found_where_they_lie(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from training.predict import open_subject
+
+    folder = tmp_path / "photos"
+    data, root = {
+        "absolute": (folder / "labels.csv", f"{folder}/"),
+        "above": (folder / "csv" / "..", "../photos/"),
+        "relative": (Path("photos"), ""),
+    }[kind]
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        model = write_run(checkpoint, tmp_path / "runs" / "1", data, root)
+    trained_on = open_subject(model, "cpu").trained_on()
+    assert trained_on == {str(folder / label / f"{i}.png") for label in COLOURS for i in range(3)}
+
+
+def test_one_split_holds_for_data_temperature_and_models(
+    checkpoint: Path, classifier_path: Path, tmp_path: Path
+) -> None:
+    model = write_run(checkpoint, tmp_path / "run", tmp_path / "photos")
+    common = ("--data", tmp_path / "photos" / "val", "--output", tmp_path / "out")
+    split = model.with_name("split.csv")
+    with split.open("a", encoding="utf-8") as file:
+        for label in COLOURS:
+            paint(tmp_path / "photos" / label / "4.png", BGR[label])
+            file.write(f"{label}/4.png,{label},test\n")
+    assert "brings no split 'val'" in refusal(classifier_path, *common)
+    for arguments in ((classifier_path, *common, "--split", split), (classifier_path, model, *common)):
+        result = call(*arguments)
+        assert result.exit_code == 0, result.output
+        found = metrics_in(tmp_path / "out")
+        for each in (found, found.get("second", found)):
+            assert each["n"] == 3
+            assert each["calibration"]["fitted_on"] == f"3 pictures of {tmp_path / 'photos' / 'test'}"
+    assert call(classifier_path, *common, "--split", tmp_path / "gone.csv").exit_code == 2
+
+
+def test_pictures_of_the_training_are_noticed(checkpoint: Path, tmp_path: Path) -> None:
+    run = write_run(checkpoint, tmp_path / "run", tmp_path / "photos").parent
     common = (run / "best.ckpt", "--output", tmp_path / "out", "--data")
     result = call(*common, tmp_path / "photos")
     assert "9 of the pictures are those that the model was trained on" in result.stderr

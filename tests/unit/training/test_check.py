@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from support.pictures import CLASSES, draw_picture, write_folders, write_splits, write_table
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SourceError
+from pipeline.sources.images import read_image
 from training.check import Report, check_data
 from training.examine import Facts
 from training.findings import Finding
@@ -67,8 +68,8 @@ def test_files_that_cannot_be_read_are_told_with_the_reason(folders: Path) -> No
     finding = only(check_data(folders))
     assert (finding.severity, finding.kind) == ("error", "unreadable")
     assert finding.files == (("blue/2.png",), ("red/0.png",), ("red/1.png",))
-    assert finding.message.startswith("3 images cannot be decoded (blue/2.png: no image, red/0.png: ")
-    assert finding.message.endswith("red/1.png: empty file); remove or copy again")
+    assert finding.message.startswith("3 images cannot be read (blue/2.png: no image, red/0.png: ")
+    assert finding.message.endswith("red/1.png: empty file); remove, copy again or convert")
 
 
 def test_a_jpeg_cut_short_is_unreadable(folders: Path) -> None:
@@ -80,9 +81,40 @@ def test_a_jpeg_cut_short_is_unreadable(folders: Path) -> None:
 
 def test_files_that_the_table_names_and_are_not_there_are_told(folders: Path) -> None:
     rows = [{"path": f"{label}/{n}.png", "label": label} for label in CLASSES for n in range(FILES)]
-    table = write_table(folders / "labels.csv", [*rows, {"path": "red/x.png", "label": "red"}])
+    table = write_table(folders / "labels.csv", [*rows, {"path": "./red/x.png", "label": "red"}])
     finding = only(check_data(table))
     assert (finding.severity, finding.kind, finding.files) == ("error", "missing_file", (("red/x.png",),))
+
+
+UNLIKE = {
+    "float.tif": (draw_picture("red", 50, (40, 40)).convert("F"), "TIFF"),
+    "int.tif": (draw_picture("red", 50, (40, 40)).convert("I"), "TIFF"),
+    "tga.png": (draw_picture("red", 50, (40, 40)), "TGA"),
+    "pcx.bmp": (draw_picture("red", 50, (40, 40)), "PCX"),
+    "lab.tif": (Image.merge("LAB", draw_picture("red", 50, (40, 40)).split()), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_training_decides_what_can_be_read(folders: Path, name: str) -> None:
+    image, kind = UNLIKE[name]
+    path = folders / "red" / name
+    image.save(path, format=kind)
+    try:
+        read_image(path)
+    except SourceError:
+        expected = [(f"red/{name}",)]
+    else:
+        expected = []
+    assert bool(expected) == (name != "lab.tif")
+    findings = check_data(folders).findings
+    assert [files for finding in findings if finding.kind == "unreadable" for files in finding.files] == expected
+
+
+def test_no_picture_is_too_large_for_the_check_alone(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert check_data(folders).findings == ()
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 # The same picture again

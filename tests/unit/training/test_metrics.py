@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as reference
 
+from training.curves import find_threshold
 from training.intervals import bootstrap, paired_difference, wilson
-from training.metrics import NO_GROUP, evaluate_scores, find_threshold, in_top
+from training.metrics import NO_GROUP, evaluate_scores, in_top
 
 KEYS = [
     "accuracy",
@@ -145,8 +146,19 @@ def test_a_value_of_few_pictures_a_class_lies_in_its_interval() -> None:
 def test_five_right_ones_of_five_prove_little() -> None:
     labels = np.array([0, 1, 0, 1, 1])
     found = evaluate_scores(np.eye(2, dtype=np.float32)[labels], labels, names(2))
-    assert found.intervals["accuracy"] == wilson(5, 5)
+    assert found.intervals == dict.fromkeys(found.intervals, wilson(5, 5))
+    assert all(each.f1_interval[0] < wilson(each.n, each.n)[0] + 1e-6 for each in found.per_class)
     assert evaluate_scores(np.eye(2, dtype=np.float32)[1 - labels], labels, names(2)).intervals["accuracy"][1] > 0.3
+
+
+def test_a_class_without_a_mistake_among_others_has_an_interval() -> None:
+    labels = np.repeat([0, 1, 2], 20)
+    predicted = np.where(np.arange(60) == 59, 1, labels)
+    found = evaluate_scores(np.eye(3, dtype=np.float32)[predicted], labels, names(3), [str(i) for i in labels])
+    assert found.per_class[0].f1_interval == pytest.approx(wilson(20, 20))
+    assert next(each for each in found.slices or () if each.slice == "0").f1_interval == wilson(20, 20)
+    scores = np.eye(3, dtype=np.float32)[np.where(labels == 0, 1, labels)]
+    assert evaluate_scores(scores, labels, names(3)).per_class[0].f1_interval == pytest.approx(wilson(0, 20))
 
 
 def test_intervals_repeat_and_follow_the_seed() -> None:

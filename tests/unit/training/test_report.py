@@ -110,6 +110,10 @@ def test_names_are_text_not_markup(picture: Path) -> None:
         assert word in page.text, word
 
 
+def test_names_that_begin_with_a_line_are_in_the_legend(picture: Path) -> None:
+    assert re.search(r"_hidden \d\.\d{3}", Page(render(evaluation(picture, ["_hidden", "b"]))).text)
+
+
 def test_what_was_measured_is_told(picture: Path) -> None:
     given = evaluation(picture, ["cat", "dog"], n=100)
     text = Page(render(given)).text

@@ -101,6 +101,14 @@ def test_a_small_class_stays_in_train_first(tmp_path: Path, images: int, expecte
     assert told == [split for split, count in zip(("val", "test"), expected[1:], strict=True) if not count]
 
 
+def test_a_large_share_of_a_small_class_leaves_one_for_each_split(tmp_path: Path) -> None:
+    write_folders(tmp_path, 3)
+    samples = read_samples(spec(tmp_path, val_fraction=0.5, test_fraction=0.2))
+    assert [by_class(samples, part) for part in (samples.train, samples.val, samples.test)] == [
+        dict.fromkeys(CLASSES, 1)
+    ] * 3
+
+
 def test_no_fraction_no_cut(tmp_path: Path) -> None:
     write_folders(tmp_path, 3)
     samples = read_samples(spec(tmp_path, val_fraction=0, test_fraction=0))

@@ -29,6 +29,15 @@ def test_paths_are_relative_to_the_table(folder: Path) -> None:
     assert all(sample.path.is_file() for sample in samples.train)
 
 
+def test_names_do_not_depend_on_how_the_table_is_called(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{**row, "path": folder / row["path"] if n % 2 else row["path"]} for n, row in enumerate(rows_of())]
+    table = write_table(folder / "labels.csv", rows)
+    read_samples(DataSpec(path=table)).write_split(folder / "split.csv")
+    monkeypatch.chdir(folder)
+    again = read_samples(DataSpec(path=Path("labels.csv")), split=folder / "split.csv")
+    assert again == read_samples(DataSpec(path=table), split=folder / "split.csv")
+
+
 def test_a_column_gives_the_split(folder: Path) -> None:
     names = ("train", "Train", "validation", "test")
     rows = [{**row, "split": names[n % 4]} for n, row in enumerate(rows_of())]
@@ -65,6 +74,9 @@ def test_a_table_of_a_spreadsheet_is_read(folder: Path) -> None:
         ("path,label\nimg/red/0.png,red,more\n", "line 2 has not the 2 columns of the first line"),
         ("path,label\nimg/red/0.png,\n", "line 2 has no label"),
         ("path,label\nimg/red/0.png,red\nimg/red/0.png,blue\n", "line 3 repeats img/red/0.png of line 2: keep one"),
+        ("path,label\nimg/red/0.png,red\n./img/red/0.png,red\n", "line 3 repeats ./img/red/0.png of line 2"),
+        ("path,label,split\nimg/red/0.png,red,test\nimg/blue/0.png,blue,test\n", "has no picture to train on"),
+        (f"path,label\n{'x' * 5000},red\n", "names 1 file that does not exist"),
         ("path,label,split\nimg/red/0.png,red,dev\n", "line 2 has the split 'dev'; give one of: train, val"),
         ("path,label\nimg/red/0.png,red\nimg/x.png,blue\n", r"names 1 file that does not exist: img/x.png \(line 3\)"),
         ("path,label\nimg/red/0.png,red\n", "has one class only, 'red'"),
