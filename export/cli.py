@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from export.options import Activation, Colour, FamilyName, HostRule, Options, PixelRange
 from pipeline.extras import needing
 from pipeline.terms import Device, Interpolation
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from export.gate import Parity
+    from export.origin import Origin
 
 
 def _triple(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
@@ -72,6 +78,76 @@ def adopt(source: Path, output: Path, **options: Any) -> None:
     click.echo(
         f"{output}: {options['family']}, {len(contract.labels)} labels, {size}, {contract.resize.rule}, "
         f"{batch}{results}. Next: onsight run VIDEO --model {output} --output labelled.mp4",
+        err=True,
+    )
+
+
+_DATA = click.option(
+    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Pictures to try the file on.  [two photographs]"
+)
+
+
+@click.command()
+@click.argument("source", metavar="CHECKPOINT|NETWORK")
+@click.option("--output", type=click.Path(path_type=Path), required=True, metavar="m.onnx", help="The model to make.")
+@click.option("--weights", metavar="DEFAULT|none|FILE", help="Of a network by name: the library's own, none, a file.")
+@click.option("--labels", metavar="FILE|imagenet|…", help="Of a network by name: its classes, one a line.")
+@click.option("--size", type=click.IntRange(8, 4096), metavar="N", help="Of a network by name: the input's sides.")
+@_DATA
+@click.option("--licence", "--license", metavar="TEXT", help="For the model card: under what terms it may be used.")
+@click.option("--intended-use", metavar="TEXT", help="For the model card: what it was made for.")
+@click.option("--limits", metavar="TEXT", help="For the model card: what it is known not to do well.")
+@click.option("--force", is_flag=True, help="Replace an older file of the name.")
+def export(source: str, output: Path, data: Path | None, force: bool, **options: Any) -> None:
+    """Make a model file of a checkpoint, or of a network as torchvision:resnet50 or timm:tf_efficientnet_lite0.
+
+    The file is kept only if it does on real pictures what the network does.
+    """
+    with needing("export"):
+        from export.classifier import check_output, export_classifier
+
+    check_output(output, force)
+    origin = _open_origin(source, **options)
+    parity = export_classifier(origin, output, data, force)
+    contract = origin.contract
+    size = f"{contract.input.width} x {contract.input.height}"
+    click.echo(f"{output}: {len(contract.labels)} labels, {size}, {output.stat().st_size / 1e6:.1f} MB", err=True)
+    _print_parity(parity)
+
+
+@click.command()
+@click.argument("model", metavar="m.onnx", type=click.Path(path_type=Path))
+@click.option("--against", required=True, metavar="CHECKPOINT|NETWORK", help="What it should have been made of.")
+@click.option("--weights", metavar="DEFAULT|none|FILE", help="Of a network by name.")
+@click.option("--labels", metavar="FILE|imagenet|…", help="Of a network by name.")
+@click.option("--size", type=click.IntRange(8, 4096), metavar="N", help="Of a network by name.")
+@_DATA
+def verify(model: Path, against: str, data: Path | None, **options: Any) -> None:
+    """Hold a model file against the network it was made of: same pictures, same answers."""
+    with needing("export"):
+        from export.classifier import verify_classifier
+
+    _print_parity(verify_classifier(model, _open_origin(against, **options), data))
+
+
+def _open_origin(source: str, weights: str | None, labels: str | None, size: int | None, **about: str | None) -> Origin:
+    """A checkpoint, if a file of the name is there or its suffix says so; else a network by its name."""
+    from export.origin import open_checkpoint, open_network
+
+    told: dict[str, JsonValue] = {name: text for name, text in about.items() if text is not None}
+    path = Path(source)
+    if path.suffix not in (".ckpt", ".pth", ".pt") and not path.exists():
+        return open_network(source, weights or "DEFAULT", labels, size, told)
+    given = {"--weights": weights, "--labels": labels, "--size": size}
+    if wrong := [flag for flag, value in given.items() if value is not None]:
+        raise click.UsageError(f"{', '.join(wrong)}: for a network by its name; the checkpoint {source} knows its own")
+    return open_checkpoint(path, told)
+
+
+def _print_parity(parity: Parity) -> None:
+    click.echo(
+        f"the file does what the network does: {parity.checks} checks on real pictures, logits within "
+        f"{parity.logits:.1g} of their range, probabilities within {parity.probabilities:.1g}",
         err=True,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
@@ -75,12 +74,11 @@ def demo_model() -> Path:
         except OSError as error:
             raise SinkError(f"the cache folder {folder} cannot be made: {error.strerror}; set XDG_CACHE_HOME") from None
         click.echo("exporting the demo's model, once", err=True)
-        from export.network import export_classifier
+        from export.classifier import export_classifier
+        from export.origin import Origin
         from training.models import efficientnet_lite0
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            export_classifier(efficientnet_lite0(), contract, MEAN, STD, path)
+        export_classifier(Origin(efficientnet_lite0(), contract, MEAN, STD), path, force=True)
     return path
 
 

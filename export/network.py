@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import onnx
 import torch
@@ -16,6 +15,8 @@ from torch import Tensor, nn
 
 from pipeline import contract as contracts
 from pipeline.contract import ModelContract
+from pipeline.errors import ModelError
+from pipeline.sinks.partial import writing
 
 OPSET = 18  # later ones have put nodes of the CUDA provider on the CPU
 
@@ -26,54 +27,78 @@ class FrameClassifier(nn.Module):
     Args:
         network: takes float32 [B, 3, H, W], RGB, normalised; returns logits [B, C].
         mean, std: of the red, green and blue channel, on the scale 0..1.
+        temperature: by which logits are divided before the softmax.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float = 1.0
+    ) -> None:
         super().__init__()
         self.network = network
+        self.temperature = temperature
         self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)))
         self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) / torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, frames: Tensor) -> Tensor:
         rgb = frames.flip(-1).permute(0, 3, 1, 2).float()
-        return self.network(rgb * self.scale + self.shift).softmax(1)
+        logits = self.network(rgb * self.scale + self.shift)
+        return (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
 
 
-def export_classifier(
-    network: nn.Module, contract: ModelContract, mean: Sequence[float], std: Sequence[float], path: Path
-) -> None:
-    """Writes `network` to `path`, dynamic in its batch, weights inside, the contract in its metadata.
+@contextmanager
+def exporting(classifier: nn.Module, contract: ModelContract, path: Path) -> Iterator[Path]:
+    """Writes `classifier`, as `FrameClassifier`, for the body to try out; after it, the file is called `path`.
 
-    The file appears when it is whole. Equal networks and contracts give equal bytes.
+    The batch is dynamic, weights are inside, the contract is in the metadata. Equal networks and contracts give equal
+    bytes. If the body raises, nothing is left and an older file of the name stays.
+
+    Raises:
+        ModelError: the network cannot be exported. SinkError: the file cannot be written.
     """
+    model = _export(classifier.eval(), contract)
+    _strip_traces(model)
+    onnx.helper.set_model_props(model, contract.to_metadata())
+    partial = path.with_name(f"{path.stem}.partial-{os.getpid()}.onnx")  # another process may export the same
+    try:
+        with writing(path):
+            partial.write_bytes(model.SerializeToString(deterministic=True))
+        onnx.checker.check_model(partial, full_check=True)
+        yield partial
+        with writing(path):
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _export(classifier: nn.Module, contract: ModelContract) -> onnx.ModelProto:
     frames = torch.zeros(2, contract.input.height, contract.input.width, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            FrameClassifier(network, mean, std).eval(),
-            (frames,),
-            input_names=[contracts.INPUT_NAME],
-            output_names=list(contracts.CLASSIFIER_OUTPUTS),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                classifier,
+                (frames,),
+                input_names=[contracts.INPUT_NAME],
+                output_names=list(contracts.CLASSIFIER_OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ModelError(f"the network cannot be exported: {_reason(error)}") from error
     assert program is not None
-    model = program.model_proto
-    _strip_traces(model)
-    onnx.helper.set_model_props(model, contract.to_metadata())
-    with NamedTemporaryFile(dir=path.parent, prefix=f"{path.stem}.partial-", suffix=".onnx", delete=False) as file:
-        partial = Path(file.name)  # of its own: another process may export the same
-    try:
-        onnx.save(model, partial)
-        onnx.checker.check_model(partial, full_check=True)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return program.model_proto
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in a line: exporters wrap it in reports of many pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:

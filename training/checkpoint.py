@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,7 +38,8 @@ class Trained:
 
     `network`: in evaluation mode, takes float32 [B, 3, H, W], RGB, (value ÷ 255 - `mean`) ÷ `std`, returns logits
     [B, C]; with averaged weights, if they were averaged. `metrics`: of the validation after which it was saved.
-    `temperature`: logits are divided by it before the softmax; None: not calibrated.
+    `temperature`: logits are divided by it before the softmax; None: not calibrated. `commit`: of the git repository
+    in which it was trained, if it was in one.
     """
 
     network: nn.Module
@@ -51,6 +53,7 @@ class Trained:
     temperature: float | None
     fingerprint: str
     versions: dict[str, str]
+    commit: str | None
     epoch: int
 
     @property
@@ -75,9 +78,22 @@ def describe(recipe: Recipe, classes: tuple[str, ...], inputs: Inputs, fingerpri
         "inputs": inputs.to_json(),
         "fingerprint": fingerprint,
         "versions": {"onsight": version("onsight"), "lightning": version("lightning"), **library_versions()},
+        "commit": _commit(),
         "metrics": {},
         "temperature": None,
     }
+
+
+def _commit() -> str | None:
+    """The commit that is checked out where the training was started, marked where files were changed since."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
@@ -128,6 +144,7 @@ def load_checkpoint(path: Path | str) -> Trained:
         about["temperature"],
         about["fingerprint"],
         dict(about["versions"]),
+        about.get("commit"),
         found["epoch"],
     )
 

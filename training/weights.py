@@ -145,7 +145,13 @@ def choose_state(weights: str, library: str, name: str, network: nn.Module) -> S
         return dict(zip(ours, theirs.values(), strict=True))
     if weights.startswith("package:"):
         raise ConfigError(f"unknown package of weights '{weights}'; known is {PACKAGED}")
-    return read_state(Path(weights))
+    return _in_our_names(read_state(Path(weights)), network.state_dict())
+
+
+def _in_our_names(theirs: State, ours: State) -> State:
+    """The same network built elsewhere may call its tensors otherwise: then they are taken in their order."""
+    same = [each.shape for each in theirs.values()] == [each.shape for each in ours.values()]
+    return dict(zip(ours, theirs.values(), strict=True)) if same and not theirs.keys() & ours.keys() else theirs
 
 
 def load_weights(network: nn.Module, theirs: State, head: set[str], name: str) -> list[str]:

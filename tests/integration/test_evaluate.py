@@ -293,12 +293,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_and_what_was_exported_of_it(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
-    from export.network import export_classifier
-    from training.checkpoint import load_checkpoint
+    from export.classifier import export_classifier
+    from export.origin import open_checkpoint
 
-    trained = load_checkpoint(checkpoint)
     model = tmp_path / "m.onnx"
-    export_classifier(trained.network, trained.contract, trained.mean, trained.std, model)
+    export_classifier(open_checkpoint(checkpoint, {}), model)
     result = call(checkpoint, model, "--data", photos / "val", "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     found = metrics_in(tmp_path / "out")
