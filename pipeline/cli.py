@@ -120,12 +120,18 @@ def run(sources: tuple[str, ...], config: Path | None, **flags: Any) -> int:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True)
+@click.option("--card", metavar="FILE.md", type=click.Path(path_type=Path), help="Write the card as Markdown, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-def inspect(model: Path, device: Device, as_json: bool) -> None:
-    """Show the contract and the graph of MODEL, and the device it would use."""
-    from pipeline.inspect import inspect_model, print_model
+def inspect(model: Path, device: Device, card: Path | None, as_json: bool) -> None:
+    """Show the model card of MODEL: what it is, what it is worth, what goes in and out, and where it would run."""
+    from pipeline.inspect import inspect_model, print_model, write_card
+    from pipeline.sinks.partial import check_file
 
+    if card is not None:
+        check_file(card, (".md",))
     facts = inspect_model(model, device)
+    if card is not None:
+        write_card(facts, card)
     _print_json(facts) if as_json else print_model(facts)
 
 

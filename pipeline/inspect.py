@@ -1,20 +1,29 @@
-"""What a model file says about itself and how it would run here: its card."""
+"""What a model file says about itself and how it would run here, printed and written as a model card."""
 
 from __future__ import annotations
 
-import json
+import re
+import shutil
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipeline.card import Row, Section, make_card
 from pipeline.contract import InputSpec, ModelContract, Resize
 from pipeline.model import OnnxModel
+from pipeline.sinks.partial import finish, partial_path, writing
 from pipeline.terms import Device
 
 _FIRST = 8
+_WIDTH = 120
+_NAMES = 30
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MARKUP = re.compile(r"[\\`*\[<|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
 def inspect_model(path: str | Path, device: Device = "auto") -> dict[str, Any]:
@@ -43,26 +52,57 @@ def inspect_model(path: str | Path, device: Device = "auto") -> dict[str, Any]:
 
 
 def print_model(facts: Mapping[str, Any]) -> None:
-    """Prints what `inspect_model` returned, for people."""
+    """Prints what `inspect_model` returned as a model card, as wide as the terminal."""
+    sections = [*_sections(facts), Section("On this machine", tuple(_machine(facts)))]
+    names = min(_NAMES, max(len(name) for section in sections for name, _ in section.rows))
+    width = max(shutil.get_terminal_size((_WIDTH, 0)).columns - names - 4, _NAMES)
     click.secho(f"{facts['file']}, {_size(facts['bytes'])}", bold=True)
-    rows = list(_rows(facts, ModelContract.model_validate(facts["contract"])))
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        click.echo(f"  {name:{width}}  {value}")
+    for section in sections:
+        click.secho(f"\n{section.title}", bold=True)
+        for name, text in section.rows:
+            lead = f"  {' '.join(_lines(name)):{names}}  "
+            for line in _wrap(text, width):
+                click.echo(f"{lead}{line}".rstrip())
+                lead = " " * (names + 4)
 
 
-def _rows(facts: Mapping[str, Any], contract: ModelContract) -> Iterator[tuple[str, str]]:
-    total = sum(facts["nodes"].values())
-    operators = [f"{count} {operator}" for operator, count in facts["operators"].items()]
-    for name, value in contract.provenance.items():
-        yield name.replace("_", " "), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def write_card(facts: Mapping[str, Any], path: Path) -> None:
+    """Writes what `inspect_model` returned as a model card in Markdown, without what holds on this machine only.
+
+    Raises:
+        SinkError: the file cannot be written.
+    """
+    name, size = Path(facts["file"]).name, _size(facts["bytes"])
+    lines = [f"# {_escape(name)}", "", f"An Onsight model, {size}. This card was written by `onsight inspect`."]
+    for section in _sections(facts):
+        lines += ["", f"## {section.title}", "", "| | |", "|---|---|"]
+        lines += [f"| {_escape(name)} | {_escape(text)} |" for name, text in section.rows]
+    with writing(path):
+        partial_path(path).write_text("\n".join([*lines, ""]), encoding="utf-8", newline="\n")
+        finish(path)
+
+
+def _sections(facts: Mapping[str, Any]) -> list[Section]:
+    contract = ModelContract.model_validate(facts["contract"])
+    return make_card(contract.provenance, _model(contract), _tensors(contract, facts))
+
+
+def _model(contract: ModelContract) -> Iterator[Row]:
     yield "task", _task(contract)
     yield "labels", f"{len(contract.labels)}: {_shorten(contract.labels)}"
+
+
+def _tensors(contract: ModelContract, facts: Mapping[str, Any]) -> Iterator[Row]:
     yield "input", _input(contract.input, contract.resize)
     yield "resize", _resize(contract.resize)
     yield "reports", _reports(contract)
     for name in ("inputs", "outputs"):
         yield name, ", ".join(f"{tensor} {_shape(shape)}" for tensor, shape in facts[name].items())
+
+
+def _machine(facts: Mapping[str, Any]) -> Iterator[Row]:
+    total = sum(facts["nodes"].values())
+    operators = [f"{count} {operator}" for operator, count in facts["operators"].items()]
     yield "graph", f"{total} nodes: {_shorten(operators)}"
     yield "device", facts["device"] + (f": {facts['reason']}" if facts["reason"] else "")
     yield "on the CPU", f"{facts['cpu_nodes']} of {total} nodes"
@@ -117,3 +157,18 @@ def _shape(shape: Sequence[int | str | None]) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _lines(text: str) -> list[str]:
+    """At least one; without characters that a terminal would obey."""
+    return [_CONTROL.sub(" ", line) for line in text.strip().splitlines()] or [""]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    fill = partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
+    return [part for line in _lines(text) for part in fill(line) or [""]]
+
+
+def _escape(text: str) -> str:
+    """A text as a cell of a Markdown table that shows it letter by letter."""
+    return "<br>".join(_MARKUP.sub(r"\\\g<0>", line) for line in _lines(text))
