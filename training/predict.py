@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +19,7 @@ from pipeline.errors import ConfigError, ModelError, SourceError
 from pipeline.extras import needing
 from pipeline.model import OnnxModel
 from pipeline.recogniser import Recogniser
-from pipeline.settings import settle
+from pipeline.settings import Settings, settle
 from pipeline.sources.images import read_image
 from pipeline.terms import Device
 from pipeline.types import Classification, Frame, Recognised
@@ -91,20 +92,10 @@ class OnnxSubject:
         """See `Subject.predict`."""
         model, classes = self._model, len(self.classes)
         settings = settle(model.contract, threshold=0.0, top_k=classes)
-        plan = schedule.plan(live=False, gpu=model.device != "cpu")
         scores_NC = np.zeros((len(paths), classes), np.float32)
         unread: dict[int, str] = {}
-
-        def read(stop: threading.Event) -> Iterator[Frame]:
-            for i, path in enumerate(paths):
-                try:
-                    yield Frame(read_image(path), str(path), i, None)
-                except SourceError as error:
-                    unread[i] = str(error)
-
-        with schedule.opencv_threads(plan.opencv), Channel[Frame, Recognised](threading.Event(), batch) as channel:
-            channel.feed(read, newest=False, name="pictures")
-            for recognised in channel.process([Recogniser(model, settings) for _ in range(plan.workers)], batch):
+        with closing(recognise_pictures(model, settings, paths, batch, unread)) as pictures:
+            for recognised in pictures:
                 found = recognised.results
                 assert isinstance(found, Classification)
                 if len(found) != classes:
@@ -118,6 +109,28 @@ class OnnxSubject:
     def trained_on(self) -> frozenset[str]:
         """See `Subject.trained_on`."""
         return frozenset()
+
+
+def recognise_pictures(
+    model: OnnxModel, settings: Settings, paths: Sequence[Path], batch: int, unread: dict[int, str]
+) -> Generator[Recognised]:
+    """What the model sees in each picture, which takes the way of a stream's; `frame.index` is its place in `paths`.
+
+    Args:
+        unread: gets the place of each picture that cannot be read, and the reason. Those are not yielded.
+    """
+    plan = schedule.plan(live=False, gpu=model.device != "cpu")
+
+    def read(stop: threading.Event) -> Iterator[Frame]:
+        for i, path in enumerate(paths):
+            try:
+                yield Frame(read_image(path), str(path), i, None)
+            except SourceError as error:
+                unread[i] = str(error)
+
+    with schedule.opencv_threads(plan.opencv), Channel[Frame, Recognised](threading.Event(), batch) as channel:
+        channel.feed(read, newest=False, name="pictures")
+        yield from channel.process([Recogniser(model, settings) for _ in range(plan.workers)], batch)
 
 
 def match_classes(subject: Subject, first: Subject) -> list[int]:

@@ -1,0 +1,244 @@
+"""Data sets in the format of COCO: what is read of them, where pictures are looked for, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ConfigError, SourceError
+from training.annotated import read_annotated
+
+LABELS = ("person", "car", "traffic light")
+
+
+def content() -> dict[str, Any]:
+    """Two pictures; category numbers have gaps and another order than the labels."""
+    return {
+        "info": {"year": 2026},
+        "images": [
+            {"id": 7, "file_name": "a.png", "width": 64, "height": 48, "license": 1},
+            {"id": 3, "file_name": "b.png", "width": 32, "height": 32},
+        ],
+        "categories": [{"id": 90, "name": "car"}, {"id": 12, "name": "person"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 90, "bbox": [1.5, 2, 10, 20], "area": 150.5, "iscrowd": 0},
+            {"id": 2, "image_id": 7, "category_id": 12, "bbox": [0, 0, 4, 5], "iscrowd": 1},
+        ],
+    }
+
+
+def write(folder: Path, values: Any = None, name: str = "instances.json", pictures: Path | None = None) -> Path:
+    """The JSON in `folder`, and its pictures, empty files, in `pictures` (None: beside it)."""
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content() if values is None else values), encoding="utf-8")
+    pictures = pictures or file.parent
+    pictures.mkdir(parents=True, exist_ok=True)
+    for picture in ("a.png", "b.png"):
+        (pictures / picture).touch()
+    return file
+
+
+def refusal(data: Path, labels: tuple[str, ...] = LABELS) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_annotated(data, labels)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# What is read
+
+
+def test_boxes_labels_crowds_and_areas(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    found = read_annotated(file, LABELS)
+    assert (found.file, found.labels, found.dropped) == (file, LABELS, 0)
+    first, second = found.images
+    assert (first.path.name, first.width, first.height, len(first)) == ("a.png", 64, 48, 2)
+    np.testing.assert_array_equal(first.boxes_N4, np.float32([[1.5, 2, 11.5, 22], [0, 0, 4, 5]]))
+    np.testing.assert_array_equal(first.labels_N, [1, 0])
+    np.testing.assert_array_equal(first.crowd_N, [False, True])
+    np.testing.assert_array_equal(first.area_N, [150.5, 20])  # of the box, where the file does not say
+    kinds = [a.dtype for a in (first.boxes_N4, first.labels_N, first.crowd_N, first.area_N)]
+    assert kinds == [np.float32, np.int64, np.bool_, np.float64]
+    assert (second.path.name, second.boxes_N4.shape, second.labels_N.dtype) == ("b.png", (0, 4), np.int64)
+
+
+def test_boxes_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
+    values = content()
+    values["annotations"] += [
+        {"image_id": 3, "category_id": 90, "bbox": [5, 5, 0, 3]},
+        {"image_id": 3, "category_id": 90, "bbox": [5, 5, 3, 0], "area": 9},
+    ]
+    found = read_annotated(write(tmp_path, values), LABELS)
+    assert found.dropped == 2
+    assert [len(image) for image in found.images] == [2, 0]
+
+
+def test_categories_without_boxes_need_not_be_known(tmp_path: Path) -> None:
+    values = content()
+    values["categories"] += [{"id": 0, "name": "everything"}, {"id": 1, "name": "traffic light"}]
+    assert len(read_annotated(write(tmp_path, values), LABELS).images) == 2
+
+
+def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(read_annotated(file, LABELS).images) == 2
+
+
+# Where it lies
+
+
+@pytest.mark.parametrize("name", ["instances.json", "annotations.json", "_annotations.coco.json", "x.JSON"])
+def test_a_folder_with_one_json(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, name=name)
+    assert read_annotated(tmp_path, LABELS).file == file
+
+
+def test_a_folder_with_annotations_of_one_kind_of_instances(tmp_path: Path) -> None:
+    write(tmp_path / "annotations", name="captions_val2017.json")
+    file = write(tmp_path / "annotations", name="instances_val2017.json", pictures=tmp_path / "val2017")
+    assert read_annotated(tmp_path, LABELS).file == file
+
+
+@pytest.mark.parametrize(
+    "pictures", [".", "images", "instances_x", "x", "images/x", "annotations", "annotations/images", "annotations/x"]
+)
+def test_pictures_are_found_around_annotations(tmp_path: Path, pictures: str) -> None:
+    file = write(tmp_path / "annotations", name="instances_x.json", pictures=tmp_path / pictures)
+    if pictures == "instances_x":
+        with pytest.raises(SourceError):
+            read_annotated(file, LABELS)
+        return
+    assert {image.path.parent for image in read_annotated(file, LABELS).images} == {tmp_path / pictures}
+
+
+@pytest.mark.parametrize("pictures", [".", "images", "train", "images/train"])
+def test_pictures_are_found_around_a_json(tmp_path: Path, pictures: str) -> None:
+    file = write(tmp_path / "set", name="train.json", pictures=tmp_path / "set" / pictures)
+    assert {image.path.parent for image in read_annotated(file, LABELS).images} == {tmp_path / "set" / pictures}
+
+
+def test_the_first_place_counts_and_names_may_have_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = content()
+    values["images"][0]["file_name"] = "day/a.png"
+    file = write(tmp_path / "annotations", values, pictures=tmp_path / "images")
+    (tmp_path / "images" / "day").mkdir()
+    for place in ("images/day/a.png", "annotations/b.png"):
+        (tmp_path / place).touch()
+    monkeypatch.chdir(file.parent)  # however the file is called
+    for name in (file, Path("instances.json")):
+        paths = [image.path for image in read_annotated(name, LABELS).images]
+        assert paths == [tmp_path / "images" / "day" / "a.png", tmp_path / "annotations" / "b.png"]
+
+
+# What is refused
+
+
+def test_paths_that_lead_to_no_annotations(tmp_path: Path) -> None:
+    assert "gone does not exist" in refusal(tmp_path / "gone")
+    assert "holds no annotations in the format of COCO" in refusal(tmp_path)
+    (tmp_path / "boxes.csv").touch()
+    assert "is no .json file" in refusal(tmp_path / "boxes.csv")
+
+
+def test_several_files_are_named(tmp_path: Path) -> None:
+    for name in ("train.json", "val.json"):
+        write(tmp_path / "one", name=name)
+        write(tmp_path / "two" / "annotations", name=f"instances_{name}")
+    assert "several .json files (train.json, val.json): give one" in refusal(tmp_path / "one")
+    named = ", ".join(str(Path("annotations", f"instances_{name}.json")) for name in ("train", "val"))
+    assert f"several .json files ({named}): give one" in refusal(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is no valid JSON"),
+        ("{", "is no valid JSON"),
+        ("[]", "is not in the format of COCO: it has no lists 'images', 'annotations' and 'categories'"),
+        ('{"images": [], "categories": []}', "is not in the format of COCO: it has no list 'annotations'"),
+        ('{"images": {}, "annotations": [], "categories": []}', "it has no list 'images'"),
+        ('{"images": [], "annotations": [], "categories": []}', "lists no images"),
+        ('{"images": [5], "annotations": [], "categories": []}', "number 1 of its images is broken"),
+    ],
+)
+def test_files_that_are_not_in_the_format(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text, encoding="utf-8")
+    assert told in refusal(file)
+
+
+@pytest.mark.parametrize(
+    "box", [[0, 0, float("nan"), 5], [0, float("inf"), 5, 5], [-1, 0, 5, 5], [0, 0, 5, -5], [0, 0, 5], "box", None]
+)
+def test_boxes_that_are_none(tmp_path: Path, box: Any) -> None:
+    values = content()
+    values["annotations"][1]["bbox"] = box
+    told = refusal(write(tmp_path, values))
+    assert "number 2 of its annotations has no usable bbox: x, y, width and height have to be finite" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        ("annotations", "area", -1),
+        ("annotations", "area", float("nan")),
+        ("annotations", "image_id", "a.png"),
+        ("annotations", "iscrowd", 5),
+        ("images", "width", 0),
+        ("images", "height", None),
+        ("images", "file_name", ""),
+        ("categories", "name", 5),
+    ],
+)
+def test_values_that_do_not_fit(tmp_path: Path, kind: str, key: str, value: Any) -> None:
+    values = content()
+    values[kind][0][key] = value
+    assert f"number 1 of its {kind} has no usable {key}: " in refusal(write(tmp_path, values))
+
+
+def test_ids_that_lead_nowhere_or_to_two(tmp_path: Path) -> None:
+    values = content()
+    values["annotations"][0]["image_id"] = 5
+    assert "boxes of images that it does not list (image_id 5)" in refusal(write(tmp_path, values))
+    values = content()
+    values["annotations"][0]["category_id"] = 5
+    assert "boxes of categories that it does not list (category_id 5)" in refusal(write(tmp_path, values))
+    values = content()
+    values["images"][1]["id"] = 7
+    assert "several images of one id (7)" in refusal(write(tmp_path, values))
+    values = content()
+    values["categories"][1]["id"] = 90
+    assert "several categories of one id (90)" in refusal(write(tmp_path, values))
+
+
+def test_categories_that_the_model_does_not_know(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    told = refusal(file, ("cat", "persons"))
+    assert "2 categories that the model does not know (car, person): rename them to the model's labels" in told
+    assert "did you mean 'cat' by 'car'?" in told
+    assert "did you mean" not in refusal(file, ("sky",))
+    assert "the model has several labels 'car'" in refusal(file, ("car", "person", "car"))
+    assert len(read_annotated(file, ("N/A", "car", "person", "N/A")).images) == 2
+
+
+def test_missing_pictures_are_named(tmp_path: Path) -> None:
+    values = content()
+    values["images"] = [{"id": i, "file_name": f"{i}.png", "width": 8, "height": 8} for i in range(8)]
+    file = write(tmp_path, values)
+    for i in range(3):
+        (tmp_path / f"{i}.png").touch()
+    with pytest.raises(SourceError, match=r"cannot find 5 pictures \(3.png, 4.png, 5.png and 2 more\) of .*looked in"):
+        read_annotated(file, LABELS)
+
+
+def test_a_set_without_boxes(tmp_path: Path) -> None:
+    values = content()
+    values["annotations"] = []
+    assert "has no boxes: there is nothing to find in its 2 pictures" in refusal(write(tmp_path, values))

@@ -1,0 +1,138 @@
+"""What the boxes of a detector are worth: COCO's mean average precision, by the evaluator faster-coco-eval."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from numpy.typing import NDArray
+
+from pipeline.types import Detections
+from training.annotated import AnnotatedImage
+
+MAX_DETECTIONS = 100
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionMetrics:
+    """COCO's average precisions, 0 to 1; None where there was nothing to find.
+
+    Args:
+        map: mean over the classes and over ten thresholds of the intersection over union (IoU), 0.50 to 0.95.
+        map50, map75: at IoU 0.50 and 0.75.
+        by_size: as `map`, of `small` objects (area up to 32² pixels), `medium` and `large` (from 96²).
+        per_class: as `map`, for each label.
+        images, boxes: how many pictures there were, and how many objects to find in them.
+    """
+
+    map: float | None
+    map50: float | None
+    map75: float | None
+    by_size: Mapping[str, float | None]
+    per_class: Mapping[str, float | None]
+    images: int
+    boxes: int
+
+
+def average_precision(
+    truth: Sequence[AnnotatedImage],
+    found: Sequence[Detections],
+    labels: Sequence[str],
+    max_detections: int = MAX_DETECTIONS,
+) -> DetectionMetrics:
+    """Judges what was found in pictures by what is in them.
+
+    Args:
+        found: of each picture, in the order of `truth`, boxes in pixels of that picture. For the whole of the curve,
+            they have to go down to a low score, such as 0.001.
+        labels: what both number their classes by. No two that occur in `truth` may be the same.
+        max_detections: how many boxes of a class count in a picture, those with the highest scores. COCO's figures are
+            made with 100.
+
+    Raises:
+        ValueError: numbers of pictures that differ, a class without a label, or boxes and scores that are not finite.
+    """
+    if len(truth) != len(found):
+        raise ValueError(f"{len(truth)} pictures, but detections of {len(found)}")
+    for each in found:
+        if not (np.isfinite(each.boxes_N4).all() and np.isfinite(each.scores_N).all()):
+            raise ValueError("boxes and scores of detections must be finite")
+    if any(each.labels_N.size and not 0 <= each.labels_N.min() <= each.labels_N.max() < len(labels) for each in found):
+        raise ValueError(f"detections of a class that is none of the {len(labels)} labels")
+    wanted = np.unique(np.concatenate([np.empty(0, np.int64), *(image.labels_N for image in truth)]))
+    precision, sizes, ious = _evaluate(truth, found, wanted.tolist(), max_detections)
+    overall = precision[..., sizes.index("all")]
+    per_class: dict[str, float | None] = dict.fromkeys(labels)
+    per_class |= {labels[label]: _mean(overall[..., k]) for k, label in enumerate(wanted.tolist())}
+    return DetectionMetrics(
+        map=_mean(overall),
+        map50=_mean(overall[np.isclose(ious, 0.5)]),
+        map75=_mean(overall[np.isclose(ious, 0.75)]),
+        by_size={size: _mean(precision[..., i]) for i, size in enumerate(sizes) if size != "all"},
+        per_class=per_class,
+        images=len(truth),
+        boxes=sum(int((~image.crowd_N).sum()) for image in truth),
+    )
+
+
+def _evaluate(
+    truth: Sequence[AnnotatedImage], found: Sequence[Detections], wanted: list[int], max_detections: int
+) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
+    """Precision [T, R, C, A] for T thresholds of the IoU, R recalls, C classes (those of `wanted`) and A sizes of
+    objects, -1 where there is none; the names of the sizes; the thresholds.
+    """
+    objects = [
+        {"image_id": i, "category_id": label, "bbox": box, "area": area, "iscrowd": int(crowd)}
+        for i, image in enumerate(truth)
+        for label, box, area, crowd in _rows(image.labels_N, image.boxes_N4, image.area_N, image.crowd_N)
+    ]
+    known = set(wanted)
+    detections = [
+        {"image_id": i, "category_id": label, "bbox": box, "area": box[2] * box[3], "score": score}
+        for i, each in enumerate(found)
+        for label, box, score in _rows(each.labels_N, each.boxes_N4, each.scores_N)
+        if label in known
+    ]
+    evaluator = COCOeval_faster(
+        _index(objects, len(truth), wanted), _index(detections, len(truth), wanted), "bbox", print_function=_LOG.debug
+    )
+    parameters = evaluator.params
+    parameters.maxDets = [max_detections]
+    sizes = list(parameters.areaRngLbl)
+    if not wanted:
+        return np.empty((len(parameters.iouThrs), len(parameters.recThrs), 0, len(sizes))), sizes, parameters.iouThrs
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return evaluator.eval["precision"][..., 0], sizes, parameters.iouThrs
+
+
+def _rows(labels_N: NDArray[np.int64], boxes_N4: NDArray[np.float32], *more: NDArray[Any]) -> Iterable[tuple[Any, ...]]:
+    """Label, box (x, y, width, height) and whatever comes with it, as numbers of Python."""
+    xywh_N4 = boxes_N4.astype(np.float64)
+    xywh_N4[:, 2:] -= xywh_N4[:, :2]
+    return zip(labels_N.tolist(), xywh_N4.tolist(), *(each.tolist() for each in more), strict=True)
+
+
+def _index(annotations: list[dict[str, Any]], images: int, wanted: list[int]) -> COCO:
+    """COCO's own form. Ids count from 1: the evaluator takes 0 for 'not matched'."""
+    for number, each in enumerate(annotations, 1):
+        each["id"] = number
+    return COCO(
+        {
+            "images": [{"id": i} for i in range(images)],
+            "annotations": annotations,
+            "categories": [{"id": label} for label in wanted],
+        }
+    )
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    """Over all that there was to find."""
+    there = precision[precision > -1]
+    return float(there.mean()) if there.size else None

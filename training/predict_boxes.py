@@ -1,0 +1,68 @@
+"""What a detector finds in every picture, through the runtime itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import ModelError
+from pipeline.model import OnnxModel
+from pipeline.settings import settle
+from pipeline.types import Detections
+from training.predict import Tick, recognise_pictures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxPredictions:
+    """What was found in each picture.
+
+    Args:
+        found: boxes in pixels of the picture, one item for each; of one that could not be read, no boxes.
+        sizes: height and width of each picture as the runtime sees it, 0 of one that could not be read. They differ
+            from the annotated ones where a picture was turned or replaced since: its boxes fit nothing then.
+        unread: for each picture that could not be read its place and the reason, which names it.
+    """
+
+    found: tuple[Detections, ...]
+    sizes: tuple[tuple[int, int], ...]
+    unread: dict[int, str]
+
+
+def detect(
+    model: OnnxModel,
+    paths: Sequence[Path],
+    *,
+    threshold: float = 0.001,
+    iou: float | None = None,
+    batch: int = 8,
+    tick: Tick = lambda: None,
+) -> BoxPredictions:
+    """Finds objects in pictures, which take the way of a stream's: the same reading, resizing, batching and inference.
+
+    Args:
+        threshold: the lowest score to keep; a low one, for a curve of precision that is whole.
+        iou: boxes of a class that overlap by more are one object; None: as the contract says.
+        batch: pictures that share one inference.
+        tick: called for each picture that was read.
+
+    Raises:
+        ModelError: it is a classifier. ContractError: it finds a class for which it has no label.
+        ConfigError: `iou` is given, and the graph leaves nothing to suppress.
+    """
+    contract = model.contract
+    if contract.task != "detect":
+        raise ModelError(f"{model.path} is a classifier: it finds no boxes; give a detector")
+    settings = settle(contract, threshold=threshold, iou=iou)
+    nothing = Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32), contract.labels)
+    found, sizes, unread = [nothing] * len(paths), [(0, 0)] * len(paths), dict[int, str]()
+    with closing(recognise_pictures(model, settings, paths, batch, unread)) as pictures:
+        for recognised in pictures:
+            frame, results = recognised.frame, recognised.results
+            assert isinstance(results, Detections)
+            found[frame.index], sizes[frame.index] = results, (frame.height, frame.width)
+            tick()
+    return BoxPredictions(tuple(found), tuple(sizes), unread)
