@@ -54,6 +54,7 @@ def read_foreign(path: Path) -> onnx.ModelProto:
     model = _upgrade(model, path)
     _tidy(model)
     _prefix(model.graph)
+    keep_padding(model.graph)
     return model
 
 
@@ -72,6 +73,15 @@ def dims(value: onnx.ValueInfoProto) -> list[int | str]:
     """The shape of an input or output: a number, or the name of a free dimension."""
     shape = value.type.tensor_type.shape.dim
     return [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else dim.dim_param or "?" for dim in shape]
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """The values that do not depend on the input, by name."""
+    values = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            values[node.output[0]] = node.attribute[0].t
+    return values
 
 
 def prepend(model: onnx.ModelProto, fragment: Fragment, last: str, shape: Sequence[int | str]) -> None:
@@ -165,6 +175,24 @@ def _prefix(graph: onnx.GraphProto) -> None:
     sparse = [tensor for pair in graph.sparse_initializer for tensor in (pair.values, pair.indices)]
     for named in (*graph.input, *graph.output, *graph.initializer, *sparse):
         named.name = FOREIGN + named.name
+
+
+def keep_padding(graph: onnx.GraphProto) -> None:
+    """Keeps ONNX Runtime from merging a Pad of zeros into the MaxPool behind it, which pads with -∞ instead.
+
+    Its Pad_Fusion (1.31) leaves a Pad alone whose value is an empty input, which means zero as well.
+    """
+    known = constants(graph)
+    readers = {name: node for node in graph.node for name in node.input}
+    for pad in graph.node:
+        reader = readers.get(pad.output[0]) if pad.op_type == "Pad" else None
+        while reader is not None and reader.op_type in ("Transpose", "Cast", "Identity"):
+            reader = readers.get(reader.output[0])
+        if reader is None or reader.op_type != "MaxPool":
+            continue
+        value = [name for name in pad.input[2:3] if name]
+        if all(name in known and not numpy_helper.to_array(known[name]).any() for name in value):
+            _replace(pad.input, [*pad.input[:2], "", *pad.input[3:]])
 
 
 def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

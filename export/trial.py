@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from export.graph import dims, first_line, set_input
+from export.graph import constants, dims, first_line, set_input
 from pipeline.contract import INPUT_NAME, ModelContract
 from pipeline.errors import ModelError
 
@@ -59,20 +59,21 @@ def free_batch(
     fixed = f"the batch is fixed to {given} frames: export the model with a batch of 1" if given and given > 1 else None
     single = _with_batch(freed if fixed else model, 1)
     try:
-        alone = run(single, frames[:1], frames[1:])
+        alone = run(_with_logits(single), frames[:1], frames[1:])
     except ModelError as error:
         raise ModelError(fixed or str(error)) from None
+    outputs = {output.name: alone[0][output.name] for output in model.graph.output}
     for candidate in [freed] if given else [model, freed]:
         several = _with_batch(candidate, "B")
         try:
-            (together,) = run(several, frames)
+            (together,) = run(_with_logits(several), frames)
         except ModelError:
             continue
         if _agree(together, alone):
-            return several, None, alone[0]
+            return several, None, outputs
     if fixed:
         raise ModelError(fixed)
-    return single, 1, alone[0]
+    return single, 1, outputs
 
 
 def runs_at(model: onnx.ModelProto, sizes: list[tuple[int, int]]) -> bool:
@@ -120,19 +121,27 @@ def _with_batch(model: onnx.ModelProto, batch: int | str) -> onnx.ModelProto:
 def _with_free_reshapes(model: onnx.ModelProto, given: int) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    constants = {tensor.name: tensor for tensor in copy.graph.initializer}
-    for node in copy.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
+    known = constants(copy.graph)
     for i, node in enumerate(copy.graph.node):
-        if node.op_type != "Reshape" or node.input[1] not in constants:
+        if node.op_type != "Reshape" or node.input[1] not in known:
             continue
-        shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+        shape = numpy_helper.to_array(known[node.input[1]]).copy()
         if shape.size < 2 or shape[0] != given:
             continue
         shape[0] = 0 if (shape == -1).any() else -1
         copy.graph.initializer.append(numpy_helper.from_array(shape, f"free_shape{i}"))
         node.input[1] = f"free_shape{i}"
+    return copy
+
+
+def _with_logits(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model, which also gives what goes into a last softmax or sigmoid: saturated, these tell no frames apart."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    given = {output.name for output in copy.graph.output}
+    last = [node for node in copy.graph.node if node.op_type in ("Softmax", "Sigmoid") and node.output[0] in given]
+    names = dict.fromkeys(node.input[0] for node in last if node.input[0] not in given)
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     return copy
 
 
