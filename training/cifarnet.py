@@ -37,8 +37,10 @@ class CifarNet(nn.Module):
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
     def forward(self, images_B3HW: Tensor) -> Tensor:
-        logits_BC = self._logits(images_B3HW)
-        return logits_BC if self.training else (logits_BC + self._logits(images_B3HW.flip(3))) / 2
+        if self.training:
+            return self._logits(images_B3HW)
+        both_2BC = self._logits(torch.cat([images_B3HW, images_B3HW.flip(3)])).unflatten(0, (2, -1))
+        return both_2BC.mean(0)
 
     def _logits(self, images_B3HW: Tensor) -> Tensor:
         features = self.blocks(functional.gelu(self.whitening(images_B3HW)))
