@@ -7,14 +7,22 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from export.options import Activation, Colour, FamilyName, HostRule, Options, PixelRange
+from export.options import (
+    Activation,
+    Colour,
+    ExportOptions,
+    FamilyName,
+    HostRule,
+    Options,
+    PixelRange,
+    Precision,
+)
 from pipeline.extras import needing
 from pipeline.terms import Device, Interpolation
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from export.gate import Parity
     from export.origin import Origin
 
 
@@ -82,57 +90,106 @@ def adopt(source: Path, output: Path, **options: Any) -> None:
     )
 
 
-_DATA = click.option(
-    "--data", type=click.Path(path_type=Path), metavar="DIR", help="Pictures to try the file on.  [two photographs]"
-)
+def _origin(command: Any) -> Any:
+    """The options that say which network is meant, and what it is tried on."""
+    for option in (
+        click.option("--data", type=click.Path(path_type=Path), metavar="PATH", help=_DATA),
+        click.option("--size", type=click.IntRange(8, 4096), metavar="N", help="Of a network by name: its input."),
+        click.option("--labels", metavar="FILE|imagenet|…", help="Of a network by name: its classes, one a line."),
+        click.option("--weights", metavar="DEFAULT|none|FILE", help="Of a network by name.  [DEFAULT: its library's]"),
+    ):
+        command = option(command)
+    return command
+
+
+_DATA = "Pictures to try the file on, and to measure it on if they have labels.  [two photographs]"
 
 
 @click.command()
 @click.argument("source", metavar="CHECKPOINT|NETWORK")
 @click.option("--output", type=click.Path(path_type=Path), required=True, metavar="m.onnx", help="The model to make.")
-@click.option("--weights", metavar="DEFAULT|none|FILE", help="Of a network by name: the library's own, none, a file.")
-@click.option("--labels", metavar="FILE|imagenet|…", help="Of a network by name: its classes, one a line.")
-@click.option("--size", type=click.IntRange(8, 4096), metavar="N", help="Of a network by name: the input's sides.")
-@_DATA
+@_origin
+@click.option("--precision", type=_choice(Precision), default="fp32", show_default=True, help="What it computes in.")
+@click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR", help="For int8: some hundred pictures.")
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="Most that int8 may lose of accuracy or mAP.",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["host", "graph"]),
+    default="host",
+    show_default=True,
+    help="Who resizes; graph: frames of any size go in, for frames that are on the GPU already.",
+)
+@click.option("--device", type=_choice(Device), default="cpu", show_default=True, help="What to try and time it on.")
 @click.option("--licence", "--license", metavar="TEXT", help="For the model card: under what terms it may be used.")
 @click.option("--intended-use", metavar="TEXT", help="For the model card: what it was made for.")
 @click.option("--limits", metavar="TEXT", help="For the model card: what it is known not to do well.")
 @click.option("--force", is_flag=True, help="Replace an older file of the name.")
-def export(source: str, output: Path, data: Path | None, force: bool, **options: Any) -> None:
+def export(
+    source: str,
+    output: Path,
+    weights: str | None,
+    labels: str | None,
+    size: int | None,
+    licence: str | None,
+    intended_use: str | None,
+    limits: str | None,
+    resize: str,
+    **choices: Any,
+) -> None:
     """Make a model file of a checkpoint, or of a network as torchvision:resnet50 or timm:tf_efficientnet_lite0.
 
-    The file is kept only if it does on real pictures what the network does.
+    The file is kept only if it does on real pictures what the network does. Its timings stand beside it.
     """
     with needing("export"):
-        from export.classifier import check_output, export_classifier
+        from export.exporting import export_model
+        from export.files import check_output
+        from export.table import describe
 
-    check_output(output, force)
-    origin = _open_origin(source, **options)
-    parity = export_classifier(origin, output, data, force)
-    contract = origin.contract
-    size = f"{contract.input.width} x {contract.input.height}"
-    click.echo(f"{output}: {len(contract.labels)} labels, {size}, {output.stat().st_size / 1e6:.1f} MB", err=True)
-    _print_parity(parity)
+    check_output(output, choices["force"])
+    about = {"licence": licence, "intended_use": intended_use, "limits": limits}
+    origin = _open_origin(source, weights, labels, size, about)
+    options = ExportOptions(resize_in_graph=resize == "graph", **choices)
+    exported = export_model(origin, output, options, tell=lambda line: click.echo(line, err=True))
+    for line in describe(exported, output):
+        click.echo(line, err=True)
 
 
 @click.command()
 @click.argument("model", metavar="m.onnx", type=click.Path(path_type=Path))
 @click.option("--against", required=True, metavar="CHECKPOINT|NETWORK", help="What it should have been made of.")
-@click.option("--weights", metavar="DEFAULT|none|FILE", help="Of a network by name.")
-@click.option("--labels", metavar="FILE|imagenet|…", help="Of a network by name.")
-@click.option("--size", type=click.IntRange(8, 4096), metavar="N", help="Of a network by name.")
-@_DATA
-def verify(model: Path, against: str, data: Path | None, **options: Any) -> None:
+@_origin
+@click.option("--device", type=_choice(Device), default="cpu", show_default=True, help="What to run the file on.")
+def verify(
+    model: Path,
+    against: str,
+    weights: str | None,
+    labels: str | None,
+    size: int | None,
+    data: Path | None,
+    device: Device,
+) -> None:
     """Hold a model file against the network it was made of: same pictures, same answers."""
     with needing("export"):
-        from export.classifier import verify_classifier
+        from export.exporting import verify_model
+        from export.table import describe_parity
 
-    _print_parity(verify_classifier(model, _open_origin(against, **options), data))
+    parity = verify_model(model, _open_origin(against, weights, labels, size, {}), data, device)
+    click.echo(describe_parity(parity), err=True)
 
 
-def _open_origin(source: str, weights: str | None, labels: str | None, size: int | None, **about: str | None) -> Origin:
+def _open_origin(
+    source: str, weights: str | None, labels: str | None, size: int | None, about: dict[str, str | None]
+) -> Origin:
     """A checkpoint, if a file of the name is there or its suffix says so; else a network by its name."""
-    from export.origin import open_checkpoint, open_network
+    from export.named import open_network
+    from export.origin import open_checkpoint
 
     told: dict[str, JsonValue] = {name: text for name, text in about.items() if text is not None}
     path = Path(source)
@@ -142,14 +199,6 @@ def _open_origin(source: str, weights: str | None, labels: str | None, size: int
     if wrong := [flag for flag, value in given.items() if value is not None]:
         raise click.UsageError(f"{', '.join(wrong)}: for a network by its name; the checkpoint {source} knows its own")
     return open_checkpoint(path, told)
-
-
-def _print_parity(parity: Parity) -> None:
-    click.echo(
-        f"the file does what the network does: {parity.checks} checks on real pictures, logits within "
-        f"{parity.logits:.1g} of their range, probabilities within {parity.probabilities:.1g}",
-        err=True,
-    )
 
 
 @click.command()

@@ -74,11 +74,14 @@ def demo_model() -> Path:
         except OSError as error:
             raise SinkError(f"the cache folder {folder} cannot be made: {error.strerror}; set XDG_CACHE_HOME") from None
         click.echo("exporting the demo's model, once", err=True)
-        from export.classifier import export_classifier
+        from export.classifier import ClassifierHead
+        from export.exporting import export_model
+        from export.options import ExportOptions
         from export.origin import Origin
         from training.models import efficientnet_lite0
 
-        export_classifier(Origin(efficientnet_lite0(), contract, MEAN, STD), path, force=True)
+        origin = Origin(efficientnet_lite0(), ClassifierHead(), contract, MEAN, STD)
+        export_model(origin, path, ExportOptions(force=True))
     return path
 
 

@@ -9,67 +9,95 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
+from export.frames import FrameModel
+from export.gate_boxes import match_boxes
+from export.options import Precision
+from pipeline.contract import ModelContract
 from pipeline.errors import ModelError
-from pipeline.model import OnnxModel
+from pipeline.model import OnnxModel, Outputs
 from pipeline.preprocess import plan_geometry, write_input
 from pipeline.types import Image
 
 BATCHES = (1, 3, 8)
 FRAMES = ((480, 640), (720, 1280), (500, 333))
 """Height and width of the frames, in pixels."""
-TOLERANCE = 1e-3
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.03, "int8": 0.25}
+"""How far logits may differ, of the distance from the picture's highest to its lowest; of a detector, scores, and
+coordinates of the longer side of their box. Probabilities may differ by ten times as much of the picture's highest.
+"""
+_GPU_TOLERANCE = 0.01  # there, float32 convolutions are computed in TF32, with the ten bits of float16
 _LEAST = 1e-30  # of a probability: below it float32 has no logarithm left
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far two classifiers were apart, at most.
+    """How far file and network were apart at most, in `checks` combinations of batch and frame size.
 
-    `logits`: difference of logits ÷ the distance from the picture's highest logit to its lowest. `probabilities`: plain
-    difference. `checks`: combinations of batch and frame size.
+    `logits`: of a classifier; difference ÷ the distance from the picture's highest logit to its lowest. `scores`: plain
+    difference. `pixels`: of the coordinates of a detector's boxes, `boxes` of which were matched.
     """
 
-    logits: float
-    probabilities: float
-    checks: int
+    scores: float = 0.0
+    logits: float = 0.0
+    pixels: float = 0.0
+    boxes: int = 0
+    checks: int = 0
+
+    def worst(self, other: Parity) -> Parity:
+        """The larger of each, the checks of both."""
+        return Parity(
+            max(self.scores, other.scores),
+            max(self.logits, other.logits),
+            max(self.pixels, other.pixels),
+            self.boxes + other.boxes,
+            self.checks + other.checks,
+        )
 
 
-def compare(
-    frames_to_scores: nn.Module, model: OnnxModel, images: Sequence[Image], tolerance: float = TOLERANCE
-) -> Parity:
+def tolerance(precision: Precision, device: str) -> float:
+    """How far a file of that precision may differ from the float32 network where it runs on `device`."""
+    return TOLERANCES[precision] if device == "cpu" else max(TOLERANCES[precision], _GPU_TOLERANCE)
+
+
+def compare(network: FrameModel, model: OnnxModel, images: Sequence[Image], precision: Precision) -> Parity:
     """Sends `images`, at every frame size and batch size, through both.
 
     Args:
-        frames_to_scores: takes uint8 [B, H, W, 3], BGR, of the input's size, returns probabilities float32 [B, C].
+        network: what the file should do.
         model: the exported file.
         images: any number, of any size.
-        tolerance: of `Parity.logits`.
+        precision: of the file; it may differ by the tolerance of it.
 
     Raises:
-        ModelError: they differ by more, or in a class where the best two are apart by more.
+        ModelError: they differ by more: in logits, in probabilities, in a class where the best two are apart by more,
+            in a box.
     """
-    worst = Parity(0.0, 0.0, 0)
-    for batch, size, inputs_BHW3 in _inputs(model, images):
-        with torch.inference_mode():
-            theirs_BC = frames_to_scores(torch.from_numpy(inputs_BHW3)).float().numpy()
-        ours_BC = model.infer(inputs_BHW3)["scores"]
-        if ours_BC.shape != theirs_BC.shape or not np.isfinite(ours_BC).all():
-            raise ModelError(f"the file gives {ours_BC.shape} scores where the network gives {theirs_BC.shape}")
-        logits = _distance(ours_BC, theirs_BC)
-        where = f"at batch {batch}, frames {size[1]} x {size[0]}"
-        if logits > tolerance:
-            raise ModelError(
-                f"the file is not the network: logits differ by {logits:.2g} {where}; {tolerance:g} is allowed"
-            )
-        _check_classes(ours_BC, theirs_BC, tolerance, where)
-        probabilities = float(np.abs(ours_BC - theirs_BC).max())
-        worst = Parity(max(worst.logits, logits), max(worst.probabilities, probabilities), worst.checks + 1)
+    check = _check_classes if model.contract.task == "classify" else _check_boxes
+    allowed = tolerance(precision, model.device)
+    worst = Parity()
+    for size, inputs_BHW3 in _inputs(model, images):
+        where = f"at batch {len(inputs_BHW3)}, frames {size[1]} x {size[0]}"
+        theirs, ours = run_network(network, model.contract, inputs_BHW3), model.infer(inputs_BHW3)
+        try:
+            _check_values(ours, theirs)
+            worst = worst.worst(check(ours, theirs, allowed))
+            if model.contract.task == "classify":
+                _check_probabilities(ours["scores"], theirs["scores"], min(10 * allowed, 1.0))
+        except ModelError as error:
+            raise ModelError(f"the file is not the network: {error} {where}; {allowed:g} is allowed") from None
     return worst
 
 
-def _inputs(model: OnnxModel, images: Sequence[Image]) -> Iterator[tuple[int, tuple[int, int], Image]]:
+def run_network(network: FrameModel, contract: ModelContract, frames_BHW3: Image) -> Outputs:
+    """What the network itself gives for frames uint8 [B, H, W, 3], as `OnnxModel.infer` returns it."""
+    with torch.inference_mode():
+        found = network(torch.from_numpy(frames_BHW3))
+    each = found if isinstance(found, tuple) else (found,)
+    return {name: value.numpy() for name, value in zip(contract.outputs, each, strict=True)}
+
+
+def _inputs(model: OnnxModel, images: Sequence[Image]) -> Iterator[tuple[tuple[int, int], Image]]:
     contract = model.contract
     for height, width in FRAMES:
         geometry = plan_geometry(height, width, contract.input, contract.resize)
@@ -79,25 +107,43 @@ def _inputs(model: OnnxModel, images: Sequence[Image]) -> Iterator[tuple[int, tu
                 image = images[i % len(images)]
                 frame = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
                 write_input(frame.astype(np.uint8, copy=False), geometry, input_HW3)
-            yield batch, (height, width), inputs_BHW3
+            yield (height, width), inputs_BHW3
+
+
+def _check_values(ours: Outputs, theirs: Outputs) -> None:
+    for name, value in ours.items():
+        if value.shape != theirs[name].shape:
+            raise ModelError(f"it gives {name} of the shape {value.shape} and not {theirs[name].shape}")
+        if not np.isfinite(value).all():
+            raise ModelError(f"it gives {name} that are no numbers")
+
+
+def _check_boxes(ours: Outputs, theirs: Outputs, tolerance: float) -> Parity:
+    found = match_boxes(ours, theirs, tolerance)
+    return Parity(scores=found.score, pixels=found.pixels, boxes=found.matched, checks=1)
+
+
+def _check_classes(ours: Outputs, theirs: Outputs, tolerance: float) -> Parity:
+    ours_BC, theirs_BC = ours["scores"], theirs["scores"]
+    logits_BC = _logits(theirs_BC)
+    spread_B1 = np.maximum(np.ptp(logits_BC, axis=1, keepdims=True), 1e-6)
+    distance = float((np.abs(_logits(ours_BC) - logits_BC) / spread_B1).max())
+    if distance > tolerance:
+        raise ModelError(f"logits differ by {distance:.2g} of their range")
+    second_B, first_B = np.sort(logits_BC, axis=1)[:, -2:].T
+    clear_B = first_B - second_B > tolerance * spread_B1[:, 0]
+    if wrong := int((clear_B & (ours_BC.argmax(1) != theirs_BC.argmax(1))).sum()):
+        raise ModelError(f"{wrong} of {len(ours_BC)} pictures get another class")
+    return Parity(scores=float(np.abs(ours_BC - theirs_BC).max()), logits=distance, checks=1)
+
+
+def _check_probabilities(ours_BC: NDArray[np.float32], theirs_BC: NDArray[np.float32], allowed: float) -> None:
+    share = float((np.abs(ours_BC - theirs_BC).max(1) / theirs_BC.max(1)).max())
+    if share > allowed:
+        raise ModelError(f"probabilities differ by {share:.2g} of the highest, {allowed:g} of it are allowed,")
 
 
 def _logits(scores_BC: NDArray[np.float32]) -> NDArray[np.float64]:
     """Logits, but for a constant: their mean is 0."""
     logits_BC = np.log(np.maximum(scores_BC.astype(np.float64), _LEAST))
     return logits_BC - logits_BC.mean(1, keepdims=True)
-
-
-def _distance(ours_BC: NDArray[np.float32], theirs_BC: NDArray[np.float32]) -> float:
-    ours, theirs = _logits(ours_BC), _logits(theirs_BC)
-    spread_B1 = np.maximum(np.ptp(theirs, axis=1, keepdims=True), 1e-6)
-    return float((np.abs(ours - theirs) / spread_B1).max())
-
-
-def _check_classes(ours_BC: NDArray[np.float32], theirs_BC: NDArray[np.float32], tolerance: float, where: str) -> None:
-    logits_BC = _logits(theirs_BC)
-    second_B, first_B = np.sort(logits_BC, axis=1)[:, -2:].T
-    clear_B = first_B - second_B > tolerance * np.ptp(logits_BC, axis=1)
-    wrong = int((clear_B & (ours_BC.argmax(1) != theirs_BC.argmax(1))).sum())
-    if wrong:
-        raise ModelError(f"the file is not the network: {wrong} of {len(ours_BC)} pictures get another class {where}")

@@ -1,104 +1,117 @@
-"""A PyTorch classifier as one ONNX file: uint8 frames in, probabilities out, the contract in its metadata."""
+"""A PyTorch module as an ONNX graph."""
 
 from __future__ import annotations
 
-import os
+import copy
+import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
-from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
 
-from pipeline import contract as contracts
-from pipeline.contract import ModelContract
+from export.frames import FrameModel
+from export.graph import first_line, keep_padding
+from pipeline.contract import INPUT_NAME, ModelContract
 from pipeline.errors import ModelError
-from pipeline.sinks.partial import writing
 
 OPSET = 18  # later ones have put nodes of the CUDA provider on the CPU
 
 
-class FrameClassifier(nn.Module):
-    """From frames uint8 [B, H, W, 3], BGR, to probabilities float32 [B, C].
+def to_onnx(model: FrameModel, contract: ModelContract) -> onnx.ModelProto:
+    """The graph of `model`: any batch, weights inside, frames of any size where the contract's rule is `graph`.
 
-    Args:
-        network: takes float32 [B, 3, H, W], RGB, normalised; returns logits [B, C].
-        mean, std: of the red, green and blue channel, on the scale 0..1.
-        temperature: by which logits are divided before the softmax.
-    """
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(
-        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float = 1.0
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.temperature = temperature
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)))
-        self.register_buffer("shift", -torch.tensor(mean).view(1, 3, 1, 1) / torch.tensor(std).view(1, 3, 1, 1))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        rgb = frames.flip(-1).permute(0, 3, 1, 2).float()
-        logits = self.network(rgb * self.scale + self.shift)
-        return (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
-
-
-@contextmanager
-def exporting(classifier: nn.Module, contract: ModelContract, path: Path) -> Iterator[Path]:
-    """Writes `classifier`, as `FrameClassifier`, for the body to try out; after it, the file is called `path`.
-
-    The batch is dynamic, weights are inside, the contract is in the metadata. Equal networks and contracts give equal
-    bytes. If the body raises, nothing is left and an older file of the name stays.
+    Norms behind convolutions are folded into them. Equal models give equal bytes.
 
     Raises:
-        ModelError: the network cannot be exported. SinkError: the file cannot be written.
+        ModelError: a layer cannot be exported; it is named.
     """
-    model = _export(classifier.eval(), contract)
-    _strip_traces(model)
-    onnx.helper.set_model_props(model, contract.to_metadata())
-    partial = path.with_name(f"{path.stem}.partial-{os.getpid()}.onnx")  # another process may export the same
-    try:
-        with writing(path):
-            partial.write_bytes(model.SerializeToString(deterministic=True))
-        onnx.checker.check_model(partial, full_check=True)
-        yield partial
-        with writing(path):
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _export(classifier: nn.Module, contract: ModelContract) -> onnx.ModelProto:
+    dims: dict[int, Any] = {0: Dim("batch")}
+    if contract.resize.rule == "graph":
+        dims |= {1: Dim("height"), 2: Dim("width")}
     frames = torch.zeros(2, contract.input.height, contract.input.width, 3, dtype=torch.uint8)
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):
-        warnings.simplefilter("ignore")
+    with quietly():
+        program = _capture(_with_plain_pooling(model), frames, dims)
         try:
-            program = torch.onnx.export(
-                classifier,
+            converted = torch.onnx.export(
+                program,
                 (frames,),
-                input_names=[contracts.INPUT_NAME],
-                output_names=list(contracts.CLASSIFIER_OUTPUTS),
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=[INPUT_NAME],
+                output_names=list(contract.outputs),
+                dynamic_shapes=(dims,),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            raise ModelError(f"the network cannot be exported: {_reason(error)}") from error
-    assert program is not None
-    return program.model_proto
+            raise ModelError(_explain(error, program)) from error
+    assert converted is not None
+    graph: onnx.ModelProto = converted.model_proto
+    _strip_traces(graph)
+    keep_padding(graph.graph)
+    return graph
 
 
-def _reason(error: BaseException) -> str:
-    """The innermost cause in a line: exporters wrap it in reports of many pages."""
+def _capture(model: nn.Module, frames: Tensor, dims: dict[int, Any]) -> ExportedProgram:
+    names = {module: name for name, module in model.named_modules()}
+    running: list[nn.Module] = []
+    hooks = [
+        hook
+        for module in names
+        for hook in (
+            module.register_forward_pre_hook(lambda module, _: running.append(module)),
+            module.register_forward_hook(lambda *_: _forget(running)),
+        )
+    ]
+    try:
+        return torch.export.export(model, (frames,), dynamic_shapes=(dims,), strict=False)
+    except Exception as error:  # whatever a layer raises when it sees no numbers, in no common class
+        where = _place(names[running[-1]], type(running[-1]).__name__) if running else "the network"
+        raise ModelError(f"{where} cannot be exported: {first_line(error)}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _forget(running: list[nn.Module]) -> None:
+    running.pop()
+
+
+def _explain(error: BaseException, program: ExportedProgram) -> str:
+    """Names the layer of which the exporter says only the node, and the innermost of its causes."""
+    nodes = {node.name: node for node in program.run_decompositions().graph.nodes}
+    where = "the network"
     while error.__cause__ is not None:
+        named = str(error).partition("translating node %")[2].partition(" ")[0]
+        if stack := getattr(nodes.get(named), "meta", {}).get("nn_module_stack"):
+            path, kind = list(stack.values())[-1]
+            where = _place(path, kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__)
         error = error.__cause__
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"{where} cannot be exported: {first_line(error)}"
+
+
+def _place(path: str, kind: str) -> str:
+    return f"the layer {path.removeprefix('network.').removeprefix('network.') or 'of the network'} ({kind})"
+
+
+class _Mean(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3), keepdim=True)
+
+
+def _with_plain_pooling(model: nn.Module) -> nn.Module:
+    """A copy whose pooling to one pixel is a mean: the exporter makes index arithmetic of it, which runs on the CPU."""
+    model = copy.deepcopy(model)
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
+                setattr(module, name, _Mean())
+    return model
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
@@ -110,3 +123,16 @@ def _strip_traces(model: onnx.ModelProto) -> None:
         del function.metadata_props[:]
         for node in function.node:
             del node.metadata_props[:]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Exporters tell standard output, warnings and logs about every step."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

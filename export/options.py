@@ -1,17 +1,19 @@
-"""What `onsight adopt` may be told: light to import, so that the command line can name its choices."""
+"""What `onsight adopt` and `onsight export` may be told: light to import, for the command line names the choices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.terms import Interpolation
+from pipeline.terms import Device, Interpolation
 
 FamilyName = Literal["classifier", "yolox", "yolov5", "yolov8", "detr", "nms"]
 HostRule = Literal["stretch", "crop", "letterbox"]
 Activation = Literal["softmax", "sigmoid", "none"]
 PixelRange = Literal["0-1", "0-255"]
 Colour = Literal["rgb", "bgr"]
+Precision = Literal["fp32", "fp16", "int8"]
 Triple = tuple[float, float, float]
 
 
@@ -48,3 +50,26 @@ class Options:
         """The options that were given, as JSON knows them."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """The choices of one export.
+
+    Args:
+        precision: of the network; its ends stay in float32.
+        resize_in_graph: frames of any size go in.
+        data: pictures to try the file on, and if their classes or boxes are known, to measure it on.
+        calibration: a folder with pictures for int8.
+        max_drop: points of accuracy or mAP that int8 may lose.
+        device: what the file is tried and measured on.
+        force: replace an older file.
+    """
+
+    precision: Precision = "fp32"
+    resize_in_graph: bool = False
+    data: Path | None = None
+    calibration: Path | None = None
+    max_drop: float = 1.0
+    device: Device = "cpu"
+    force: bool = False

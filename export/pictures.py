@@ -1,37 +1,37 @@
-"""Real pictures to try an exported file on: the user's, or photographs that a package ships."""
+"""Real pictures: to try an exported file on, and to calibrate it with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.contract import ModelContract
 from pipeline.errors import SourceError
+from pipeline.preprocess import plan_geometry, write_input
 from pipeline.sources.images import read_image
 from pipeline.types import Image
 from training.folders import images_below
 
-COUNT = 8
 
-
-def trial_pictures(data: Path | None) -> list[Image]:
-    """Eight pictures, uint8 [H, W, 3], BGR, of `data`; None: parts of two photographs that scikit-learn ships.
+def find_pictures(folder: Path, flag: str, count: int) -> list[Path]:
+    """No more than `count` images from all over `folder`, at any depth.
 
     Args:
-        data: a folder with images at any depth; they are taken from all over it.
+        flag: of the command line, which named the folder.
 
     Raises:
-        SourceError: no such folder, or no image in it can be read.
+        SourceError: no such folder, or no images in it.
     """
-    if data is None:
-        return _photographs()
-    if not data.is_dir():
-        raise SourceError(f"there is no folder {data}; give --data a folder with pictures")
-    paths, _ = images_below(data)
+    if not folder.is_dir():
+        raise SourceError(f"there is no folder {folder}; give {flag} a folder with pictures")
+    paths, _ = images_below(folder)
     if not paths:
-        raise SourceError(f"{data} holds no images; give --data a folder with pictures")
-    return [read_image(path) for path in spread(paths, COUNT)]
+        raise SourceError(f"{folder} holds no images; give {flag} a folder with pictures")
+    return spread(paths, count)
 
 
 def spread(paths: Sequence[Path], count: int) -> list[Path]:
@@ -39,7 +39,16 @@ def spread(paths: Sequence[Path], count: int) -> list[Path]:
     return [paths[int(i)] for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))]
 
 
-def _photographs() -> list[Image]:
+def fingerprint(paths: Sequence[Path]) -> str:
+    """SHA-256 over the content of the files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def photographs() -> list[Image]:
+    """Eight pictures, uint8 [H, W, 3], BGR: parts of two photographs that scikit-learn ships."""
     from sklearn.datasets import load_sample_images
 
     found = []
@@ -48,3 +57,17 @@ def _photographs() -> list[Image]:
         parts = [image[y : y + rows, x : x + columns] for y in (0, rows) for x in (0, columns)]
         found += [np.ascontiguousarray(part[..., ::-1]) for part in parts]
     return found
+
+
+def as_inputs(paths: Sequence[Path], contract: ModelContract) -> Iterator[NDArray[np.uint8]]:
+    """Each picture as the batch of one, uint8 [1, H, W, 3], that the runtime makes of it for a model.
+
+    Raises:
+        SourceError: one of them cannot be read.
+    """
+    for path in paths:
+        image = read_image(path)
+        geometry = plan_geometry(*image.shape[:2], contract.input, contract.resize)
+        inputs_1HW3 = np.empty((1, geometry.height, geometry.width, 3), np.uint8)
+        write_input(image, geometry, inputs_1HW3[0])
+        yield inputs_1HW3

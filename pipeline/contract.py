@@ -109,6 +109,11 @@ class ModelContract(_Part):
             raise ValueError("height and width are no multiples of the stride")
         return self
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the graph's outputs, in their order."""
+        return CLASSIFIER_OUTPUTS if self.task == "classify" else DETECTOR_OUTPUTS
+
     def to_metadata(self) -> dict[str, str]:
         """The metadata entry to store in an ONNX file."""
         return {METADATA_KEY: self.model_dump_json(exclude_none=True)}

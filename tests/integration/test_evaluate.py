@@ -293,11 +293,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_and_what_was_exported_of_it(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
-    from export.classifier import export_classifier
+    from export.exporting import export_model
+    from export.options import ExportOptions
     from export.origin import open_checkpoint
 
     model = tmp_path / "m.onnx"
-    export_classifier(open_checkpoint(checkpoint, {}), model)
+    export_model(open_checkpoint(checkpoint, {}), model, ExportOptions())
     result = call(checkpoint, model, "--data", photos / "val", "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
     found = metrics_in(tmp_path / "out")

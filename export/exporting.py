@@ -1,0 +1,166 @@
+"""`onsight export` and `onsight verify`: a file is made, tried, measured, and kept only if it is good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from export.files import check_output, keep_file, make_files
+from export.frames import FrameModel
+from export.gate import TOLERANCES, Parity, compare
+from export.options import ExportOptions, Precision
+from export.origin import Origin, Provenance
+from export.pictures import find_pictures, fingerprint, photographs, spread
+from export.quality import Quality, Truth, open_truth
+from export.speed import time_models, write_timings
+from pipeline.contract import ModelContract
+from pipeline.errors import ConfigError, ContractError, ModelError
+from pipeline.model import OnnxModel
+from pipeline.sources.images import read_image
+from pipeline.terms import Device
+
+TRIED = 8  # pictures for the gate
+CALIBRATED = 256  # pictures for int8
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of an export.
+
+    `contract`: of the file. `parity`: of the file with the network. `sizes` in bytes, `timings` in milliseconds a frame
+    on `device`, of the file and of the float32 file that it is compared with. `quality`: None if it was not measured.
+    """
+
+    contract: ModelContract
+    precision: Precision
+    parity: Parity
+    sizes: Mapping[Precision, int]
+    timings: Mapping[Precision, float]
+    device: str
+    quality: Quality | None
+
+
+def export_model(origin: Origin, output: Path, options: ExportOptions, tell: Tell = lambda _: None) -> Exported:
+    """Writes the model file `output`, if it does on real pictures what the network does; its timings beside it.
+
+    Args:
+        tell: is told what could not be measured.
+
+    Raises:
+        OnsightError: it cannot be exported or written, it differs, or int8 loses too much; no file is left then, an
+            older one stays.
+    """
+    check_output(output, options.force)
+    calibration = _calibration(options)
+    truth = _open_truth(origin.contract, options, tell)
+    contract = _with_resize(origin.contract, options)
+    network = FrameModel(origin, resize=options.resize_in_graph)
+    with TemporaryDirectory() as folder:
+        files = make_files(origin, contract, options.precision, calibration, Path(folder))
+        models = {precision: OnnxModel(path, options.device) for precision, path in files.items()}
+        parity, quality = _judge(network, models, truth, options)
+        contract = _with_results(contract, options.precision, parity, quality, calibration)
+        timings = time_models(models)
+        keep_file(files[options.precision], contract, output)
+        sizes = {precision: path.stat().st_size for precision, path in files.items()}
+    device = models[options.precision].device
+    write_timings(output, timings, device)
+    return Exported(contract, options.precision, parity, sizes, timings, device, quality)
+
+
+def verify_model(path: Path, origin: Origin, data: Path | None = None, device: Device = "cpu") -> Parity:
+    """Holds the model file `path` against the network that it should come from.
+
+    Raises:
+        OnsightError: other labels or another preprocessing, or it differs on the pictures.
+    """
+    model = OnnxModel(path, device)
+    parts = ["task", "labels", "input", "classifier", "detector"]
+    in_graph = model.contract.resize.rule == "graph"
+    for part in parts if in_graph else [*parts, "resize"]:
+        if getattr(model.contract, part) != getattr(origin.contract, part):
+            raise ContractError(f"{path} is not that network: its contract has another part '{part}'; export it again")
+    precision = model.contract.provenance.get("precision", "fp32")
+    if precision not in TOLERANCES:
+        raise ContractError(f"{path} has the unknown precision {precision!r}; export it again")
+    pictures = None if data is None else find_pictures(data, "--data", TRIED)
+    return _try(FrameModel(origin, resize=in_graph), model, precision, pictures)
+
+
+def _judge(
+    network: FrameModel, models: Mapping[Precision, OnnxModel], truth: Truth | None, options: ExportOptions
+) -> tuple[Parity, Quality | None]:
+    pictures = None
+    if options.data is not None:
+        pictures = find_pictures(options.data, "--data", TRIED) if truth is None else spread(truth.paths, TRIED)
+    parity = _try(network, models["fp32"], "fp32", pictures)
+    quality = None if truth is None else truth.measure(network, models)
+    if options.precision != "fp32":
+        if quality is not None and options.precision == "int8":
+            _check_drop(quality, options.max_drop)
+        parity = _try(network, models[options.precision], options.precision, pictures)
+    return parity, quality
+
+
+def _try(network: FrameModel, model: OnnxModel, precision: Precision, pictures: Sequence[Path] | None) -> Parity:
+    images = photographs() if pictures is None else [read_image(path) for path in pictures]
+    return compare(network, model, images, precision)
+
+
+def _check_drop(quality: Quality, most: float) -> None:
+    before, after = quality.values["fp32"], quality.values["int8"]
+    if (drop := 100 * (before - after)) > most:
+        raise ModelError(
+            f"int8 loses {drop:.1f} points of {quality.metric} ({100 * before:.1f} to {100 * after:.1f} %), and "
+            f"{most:g} may be lost: calibrate on more pictures, of those it will see, or allow more with --max-drop"
+        )
+
+
+def _calibration(options: ExportOptions) -> list[Path]:
+    if options.precision != "int8":
+        return []
+    if options.calibration is None:
+        raise ConfigError("int8 is calibrated on pictures: add --calibration with a folder of a few hundred of them")
+    return find_pictures(options.calibration, "--calibration", CALIBRATED)
+
+
+def _open_truth(contract: ModelContract, options: ExportOptions, tell: Tell) -> Truth | None:
+    """What `--data` is known to show; None where nothing is known, which int8 does not put up with."""
+    if options.data is None:
+        if options.precision == "int8":
+            raise ConfigError("int8 loses accuracy: add --data with pictures whose classes are known, to see how much")
+        return None
+    try:
+        return open_truth(options.data, contract)
+    except ConfigError as error:
+        if options.precision == "int8" or not options.data.is_dir():
+            raise
+        tell(f"the quality is not measured: {error}")
+        return None
+
+
+def _with_resize(contract: ModelContract, options: ExportOptions) -> ModelContract:
+    if not options.resize_in_graph:
+        return contract
+    told: Provenance = {**contract.provenance, "resize_in_graph": contract.resize.model_dump(mode="json")}
+    resize = contract.resize.model_copy(update={"rule": "graph"})
+    return contract.model_copy(update={"resize": resize, "provenance": told})
+
+
+def _with_results(
+    contract: ModelContract, precision: Precision, parity: Parity, quality: Quality | None, calibration: list[Path]
+) -> ModelContract:
+    """Only what is the same when the export is repeated."""
+    told: Provenance = {
+        "precision": precision,
+        "parity": {"tolerance": TOLERANCES[precision], "checks": parity.checks},
+    }
+    if calibration:
+        told["calibration"] = {"pictures": len(calibration), "fingerprint": fingerprint(calibration)}
+    if quality is not None:
+        told["quality"] = quality.to_json()
+    return contract.model_copy(update={"provenance": {**contract.provenance, **told}})

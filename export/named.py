@@ -1,0 +1,121 @@
+"""Networks of a library by their names, with weights from anywhere, ready to be exported."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from torchvision import models as tv
+
+from export.classifier import ClassifierHead
+from export.detectors import build_detector, detector_parts, detector_size
+from export.labels import read_labels
+from export.origin import Origin, Provenance, sha256
+from export.raw_heads import Detector
+from pipeline.contract import ClassifierSpec, InputSpec, ModelContract
+from pipeline.errors import ConfigError
+from training import recipe
+from training.inputs import plan_inputs
+from training.models import build_network, head_tensors, library_versions, resolve_name
+from training.recipe import ModelSpec
+from training.weights import State, choose_state, load_weights
+
+_IMAGENET = 1000
+_COCO = 91  # as torchvision counts: 80 classes, gaps between them, and the background
+_TORCHVISION = "torchvision:"
+
+
+def open_network(name: str, weights: str, labels: str | None, size: int | None, about: Provenance) -> Origin:
+    """A classifier or detector, as `torchvision:resnet50` or `torchvision:ssdlite320_mobilenet_v3_large`.
+
+    Args:
+        weights: `DEFAULT` or `pretrained` (the library's own), `none`, `package:…` or a file.
+        labels: a file with a class a line, or the name of a list that Onsight knows; None: those of ImageNet or COCO,
+            if the network has as many classes.
+        size: pixels of the input's sides; None: as the weights were trained.
+        about: goes into the provenance.
+
+    Raises:
+        OnsightError: no such network, weights or labels, or they do not fit.
+    """
+    weights = "pretrained" if weights == "DEFAULT" else weights
+    bare = name.removeprefix(_TORCHVISION)
+    if bare in tv.list_models(module=tv.detection):
+        return _open_detector(bare, weights, labels, size, about)
+    return _open_classifier(name, weights, labels, size, about)
+
+
+def _open_classifier(name: str, weights: str, labels: str | None, size: int | None, about: Provenance) -> Origin:
+    library, bare = resolve_name(name)
+    spec = ModelSpec(name=name, weights=weights)
+    inputs = plan_inputs(spec, recipe.InputSpec(size=size))
+    side = inputs.input.height
+    state = choose_state(weights, library, bare, build_network(spec, _IMAGENET, side))
+    head = head_tensors(spec, _IMAGENET, side)
+    names = None if labels is None else read_labels(labels)
+    classes = _IMAGENET if names is None else len(names)
+    if state is not None:
+        classes = next((len(state[each]) for each in sorted(head) if each in state), classes)
+    if names is None and classes != _IMAGENET:
+        raise ConfigError(f"{weights} has {classes} classes: name them with --labels FILE, a class a line")
+    names = names or read_labels("imagenet")
+    if classes != len(names):
+        raise ConfigError(f"{weights} has {classes} classes, but --labels names {len(names)}")
+    network = build_network(spec, classes, side)
+    if state is not None:
+        load_weights(network, state, set(), name)
+    contract = ModelContract(
+        task="classify",
+        labels=names,
+        input=inputs.input,
+        resize=inputs.resize,
+        classifier=ClassifierSpec(),
+        provenance=_tell(f"{library}:{bare}", bare, weights, about),
+    )
+    return Origin(network.eval(), ClassifierHead(), contract, inputs.mean, inputs.std)
+
+
+def _open_detector(name: str, weights: str, labels: str | None, size: int | None, about: Provenance) -> Origin:
+    names = read_labels("coco91" if labels is None else labels)
+    model = _build_detector(name, weights, len(names), size)
+    height, width = detector_size(model)
+    parts = detector_parts(model, height, width, labels=len(names))
+    contract = ModelContract(
+        task="detect",
+        labels=names,
+        input=InputSpec(height=height, width=width),
+        resize=parts.resize,
+        detector=parts.detector,
+        provenance=_tell(f"{_TORCHVISION}{name}", name, weights, about),
+    )
+    return Origin(parts.network, parts.head, contract, parts.mean, parts.std)
+
+
+def _build_detector(name: str, weights: str, labels: int, size: int | None) -> Detector:
+    """Torchvision counts the background as a class; the user's labels may leave it out."""
+    published = weights == "pretrained"
+    model = build_detector(name, labels if labels == _COCO else labels + 1, size, published)
+    state = choose_state(weights, "torchvision", name, model)
+    if state is not None:
+        if labels != _COCO and _misfits(model, state):
+            model = build_detector(name, labels, size, published)
+        load_weights(model, state, set(), name)
+    return model
+
+
+def _misfits(model: Detector, state: State) -> bool:
+    ours = model.state_dict()
+    return any(name in ours and ours[name].shape != tensor.shape for name, tensor in state.items())
+
+
+def _tell(model: str, name: str, weights: str, about: Provenance) -> Provenance:
+    file = Path(weights)
+    digest: Provenance = {"weights_sha256": sha256(file)} if file.is_file() else {}
+    return {
+        "name": name,
+        "model": model,
+        "weights": file.name if file.is_file() else weights,
+        **digest,
+        "versions": {"onsight": version("onsight"), **library_versions()},
+        **about,
+    }

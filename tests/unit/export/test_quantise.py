@@ -1,0 +1,83 @@
+"""What becomes int8, and what does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto
+from torch import nn
+
+from export.classifier import ClassifierHead
+from export.frames import FrameModel
+from export.network import to_onnx
+from export.origin import Origin
+from export.quantise import quantise
+from pipeline.contract import ClassifierSpec, InputSpec, ModelContract, Resize
+from pipeline.errors import ModelError
+
+CONTRACT = ModelContract(
+    task="classify",
+    labels=("a", "b"),
+    input=InputSpec(height=16, width=16),
+    resize=Resize(rule="stretch"),
+    classifier=ClassifierSpec(),
+)
+
+
+def graph_of(*layers: nn.Module) -> onnx.ModelProto:
+    torch.manual_seed(0)
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(2))
+    network(torch.zeros(2, 3, 16, 16))
+    origin = Origin(network.eval(), ClassifierHead(), CONTRACT, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return to_onnx(FrameModel(origin), CONTRACT)
+
+
+def frames() -> Iterator[NDArray[np.uint8]]:
+    rng = np.random.default_rng(0)
+    return iter([rng.integers(0, 256, (1, 16, 16, 3), np.uint8) for _ in range(4)])
+
+
+def test_middle_becomes_int8_for_each_channel_and_the_ends_stay() -> None:
+    model = graph_of(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU())
+    made = quantise(model, frames())
+    weights = {tensor.name: tensor for tensor in made.graph.initializer}
+    makers = {node.output[0]: node for node in made.graph.node}
+    convolutions = [node for node in made.graph.node if node.op_type == "Conv"]
+    kinds = [makers[node.input[1]].op_type if node.input[1] in makers else "float" for node in convolutions]
+    assert kinds == ["float", "DequantizeLinear", "DequantizeLinear"]
+    for node in convolutions[1:]:
+        stored, scale = (weights[name] for name in makers[node.input[1]].input[:2])
+        assert stored.data_type == TensorProto.INT8
+        assert list(scale.dims) == [stored.dims[0]]  # one for each channel
+    (linear,) = (node for node in made.graph.node if node.op_type == "Gemm")
+    assert linear.input[1] in weights
+    zeros = [weights[node.input[2]].data_type for node in made.graph.node if node.op_type == "QuantizeLinear"]
+    assert set(zeros) == {TensorProto.UINT8}
+    (softmax,) = (node for node in made.graph.node if node.op_type == "Softmax")
+    assert softmax.input[0] == linear.output[0]
+
+
+def test_parallel_first_layers_both_stay() -> None:
+    class Fork(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.one(x) + self.other(x))
+
+    made = quantise(graph_of(Fork(), nn.Conv2d(4, 4, 3), nn.ReLU()), frames())
+    makers = {node.output[0] for node in made.graph.node}
+    kinds = Counter(node.input[1] in makers for node in made.graph.node if node.op_type == "Conv")
+    assert kinds == {False: 2, True: 1}
+
+
+def test_nothing_between_first_and_last_layer() -> None:
+    with pytest.raises(ModelError, match="nothing to make int8 of"):
+        quantise(graph_of(nn.Conv2d(3, 4, 3), nn.ReLU()), frames())
