@@ -90,19 +90,19 @@ def adopt(source: Path, output: Path, **options: Any) -> None:
     )
 
 
+_DATA = "Pictures to try the file on; with labels, export also measures it on them.  [two photographs]"
+
+
 def _origin(command: Any) -> Any:
     """The options that say which network is meant, and what it is tried on."""
     for option in (
         click.option("--data", type=click.Path(path_type=Path), metavar="PATH", help=_DATA),
-        click.option("--size", type=click.IntRange(8, 4096), metavar="N", help="Of a network by name: its input."),
+        click.option("--size", type=click.IntRange(8, 2048), metavar="N", help="Of a network by name: its input."),
         click.option("--labels", metavar="FILE|imagenet|…", help="Of a network by name: its classes, one a line."),
         click.option("--weights", metavar="DEFAULT|none|FILE", help="Of a network by name.  [DEFAULT: its library's]"),
     ):
         command = option(command)
     return command
-
-
-_DATA = "Pictures to try the file on, and to measure it on if they have labels.  [two photographs]"
 
 
 @click.command()
@@ -193,7 +193,7 @@ def _open_origin(
 
     told: dict[str, JsonValue] = {name: text for name, text in about.items() if text is not None}
     path = Path(source)
-    if path.suffix not in (".ckpt", ".pth", ".pt") and not path.exists():
+    if path.suffix not in (".ckpt", ".pth", ".pt") and not path.is_file():
         return open_network(source, weights or "DEFAULT", labels, size, told)
     given = {"--weights": weights, "--labels": labels, "--size": size}
     if wrong := [flag for flag, value in given.items() if value is not None]:

@@ -9,12 +9,12 @@ from tempfile import TemporaryDirectory
 
 from export.files import check_output, keep_file, make_files
 from export.frames import FrameModel
-from export.gate import TOLERANCES, Parity, compare
+from export.gate import TOLERANCES, Parity, compare, tolerance
 from export.options import ExportOptions, Precision
 from export.origin import Origin, Provenance
 from export.pictures import find_pictures, fingerprint, photographs, spread
-from export.quality import Quality, Truth, open_truth
-from export.speed import time_models, write_timings
+from export.quality import Quality, Truth, measure, open_truth
+from export.speed import dump_timings, time_models
 from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError, ContractError, ModelError
 from pipeline.model import OnnxModel
@@ -56,19 +56,22 @@ def export_model(origin: Origin, output: Path, options: ExportOptions, tell: Tel
     """
     check_output(output, options.force)
     calibration = _calibration(options)
-    truth = _open_truth(origin.contract, options, tell)
+    truth, pictures = _open_data(options.data, origin.contract, tell, needed=options.precision == "int8")
     contract = _with_resize(origin.contract, options)
     network = FrameModel(origin, resize=options.resize_in_graph)
     with TemporaryDirectory() as folder:
         files = make_files(origin, contract, options.precision, calibration, Path(folder))
         models = {precision: OnnxModel(path, options.device) for precision, path in files.items()}
-        parity, quality = _judge(network, models, truth, options)
-        contract = _with_results(contract, options.precision, parity, quality, calibration)
-        timings = time_models(models)
-        keep_file(files[options.precision], contract, output)
+        parity = _try(network, models["fp32"], "fp32", pictures)
+        quality = None if truth is None else measure(truth, network, models)
+        if quality is not None:
+            _check_quality(quality, options, tell)
+        if options.precision != "fp32":
+            parity = _try(network, models[options.precision], options.precision, pictures)
+        contract = _with_results(contract, options, parity, quality, calibration)
+        timings, device = time_models(models), models[options.precision].device
+        keep_file(files[options.precision], contract, dump_timings(timings, device), output)
         sizes = {precision: path.stat().st_size for precision, path in files.items()}
-    device = models[options.precision].device
-    write_timings(output, timings, device)
     return Exported(contract, options.precision, parity, sizes, timings, device, quality)
 
 
@@ -85,62 +88,64 @@ def verify_model(path: Path, origin: Origin, data: Path | None = None, device: D
         if getattr(model.contract, part) != getattr(origin.contract, part):
             raise ContractError(f"{path} is not that network: its contract has another part '{part}'; export it again")
     precision = model.contract.provenance.get("precision", "fp32")
-    if precision not in TOLERANCES:
+    if not isinstance(precision, str) or precision not in TOLERANCES:
         raise ContractError(f"{path} has the unknown precision {precision!r}; export it again")
-    pictures = None if data is None else find_pictures(data, "--data", TRIED)
+    _, pictures = _open_data(data, origin.contract, lambda _: None, needed=False)
     return _try(FrameModel(origin, resize=in_graph), model, precision, pictures)
-
-
-def _judge(
-    network: FrameModel, models: Mapping[Precision, OnnxModel], truth: Truth | None, options: ExportOptions
-) -> tuple[Parity, Quality | None]:
-    pictures = None
-    if options.data is not None:
-        pictures = find_pictures(options.data, "--data", TRIED) if truth is None else spread(truth.paths, TRIED)
-    parity = _try(network, models["fp32"], "fp32", pictures)
-    quality = None if truth is None else truth.measure(network, models)
-    if options.precision != "fp32":
-        if quality is not None and options.precision == "int8":
-            _check_drop(quality, options.max_drop)
-        parity = _try(network, models[options.precision], options.precision, pictures)
-    return parity, quality
 
 
 def _try(network: FrameModel, model: OnnxModel, precision: Precision, pictures: Sequence[Path] | None) -> Parity:
     images = photographs() if pictures is None else [read_image(path) for path in pictures]
-    return compare(network, model, images, precision)
+    parity = compare(network, model, images, precision)
+    untrained = model.contract.provenance.get("weights") == "none"
+    if model.contract.task == "detect" and not parity.boxes and not untrained:
+        raise ModelError(
+            "the network finds nothing on these pictures that stands out, so that there was nothing to compare: "
+            "give --data with pictures of what it finds"
+        )
+    return parity
 
 
-def _check_drop(quality: Quality, most: float) -> None:
+def _check_quality(quality: Quality, options: ExportOptions, tell: Tell) -> None:
+    if quality.skipped:
+        tell(f"{len(quality.skipped)} of the pictures of --data are left out: {quality.skipped[0]}")
+    if options.precision != "int8":
+        return
     before, after = quality.values["fp32"], quality.values["int8"]
-    if (drop := 100 * (before - after)) > most:
+    if (drop := 100 * (before - after)) > options.max_drop + 1e-9:
         raise ModelError(
             f"int8 loses {drop:.1f} points of {quality.metric} ({100 * before:.1f} to {100 * after:.1f} %), and "
-            f"{most:g} may be lost: calibrate on more pictures, of those it will see, or allow more with --max-drop"
+            f"{options.max_drop:g} may be lost: calibrate on more pictures, of those it will see, or allow more with "
+            "--max-drop"
         )
 
 
 def _calibration(options: ExportOptions) -> list[Path]:
     if options.precision != "int8":
+        if options.calibration is not None:
+            raise ConfigError(f"--calibration is for int8; leave it out for {options.precision}")
         return []
     if options.calibration is None:
         raise ConfigError("int8 is calibrated on pictures: add --calibration with a folder of a few hundred of them")
+    if options.data is None:
+        raise ConfigError("int8 loses accuracy: add --data with pictures whose classes are known, to see how much")
     return find_pictures(options.calibration, "--calibration", CALIBRATED)
 
 
-def _open_truth(contract: ModelContract, options: ExportOptions, tell: Tell) -> Truth | None:
-    """What `--data` is known to show; None where nothing is known, which int8 does not put up with."""
-    if options.data is None:
-        if options.precision == "int8":
-            raise ConfigError("int8 loses accuracy: add --data with pictures whose classes are known, to see how much")
-        return None
+def _open_data(
+    data: Path | None, contract: ModelContract, tell: Tell, needed: bool
+) -> tuple[Truth | None, list[Path] | None]:
+    """What `data` is known to show, None where nothing is, unless that is `needed`; and the pictures for the gate."""
+    if data is None:
+        return None, None
     try:
-        return open_truth(options.data, contract)
+        truth = open_truth(data, contract)
     except ConfigError as error:
-        if options.precision == "int8" or not options.data.is_dir():
+        if needed or not data.is_dir():
             raise
         tell(f"the quality is not measured: {error}")
-        return None
+        return None, find_pictures(data, "--data", TRIED)
+    return truth, spread(truth.paths, TRIED)
 
 
 def _with_resize(contract: ModelContract, options: ExportOptions) -> ModelContract:
@@ -152,12 +157,13 @@ def _with_resize(contract: ModelContract, options: ExportOptions) -> ModelContra
 
 
 def _with_results(
-    contract: ModelContract, precision: Precision, parity: Parity, quality: Quality | None, calibration: list[Path]
+    contract: ModelContract, options: ExportOptions, parity: Parity, quality: Quality | None, calibration: list[Path]
 ) -> ModelContract:
     """Only what is the same when the export is repeated."""
+    allowed = tolerance(options.precision, options.device)
     told: Provenance = {
-        "precision": precision,
-        "parity": {"tolerance": TOLERANCES[precision], "checks": parity.checks},
+        "precision": options.precision,
+        "parity": {"tolerance": allowed, "checks": parity.checks},
     }
     if calibration:
         told["calibration"] = {"pictures": len(calibration), "fingerprint": fingerprint(calibration)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -27,8 +28,14 @@ def check_output(output: Path, force: bool) -> None:
         SinkError: another suffix, no such folder, or a file of the name that is not to be replaced.
     """
     check_file(output, {".onnx"})
+    check_file(timings_path(output), {".json"})
     if output.exists() and not force:
         raise SinkError(f"{output} exists: give another name, or --force to replace it")
+
+
+def timings_path(output: Path) -> Path:
+    """The file beside the model `output` that keeps its timings."""
+    return output.with_name(f"{output.stem}.timings.json")
 
 
 def make_files(
@@ -57,17 +64,25 @@ def make_files(
     return files
 
 
-def keep_file(file: Path, contract: ModelContract, output: Path) -> None:
-    """Writes `file` with another `contract` as `output`, which is there as a whole or not at all.
+def keep_file(file: Path, contract: ModelContract, timings: str, output: Path) -> None:
+    """Writes `file` with another `contract` as `output`, and `timings` beside it: both as a whole, or neither.
 
     Raises:
-        SinkError: it cannot be written; an older file of the name stays.
+        SinkError: they cannot be written; older files of the names stay.
     """
-    partial = output.with_name(f"{output.stem}.partial-{os.getpid()}.onnx")  # another process may export the same
+    with _aside(timings_path(output)) as beside, _aside(output) as partial:
+        beside.write_text(timings, encoding="utf-8")
+        _save(onnx.load(file), contract, partial)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A name to write under; the file gets its own if the body succeeds. Another process may write the same file."""
+    partial = path.with_name(f"{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:
-        with writing(output):
-            _save(onnx.load(file), contract, partial)
-            os.replace(partial, output)
+        with writing(path):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -52,7 +52,7 @@ def read_foreign(path: Path) -> onnx.ModelProto:
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LARGEST_FILE:
         raise ModelError(f"{path} and its data exceed the 2 GB that one ONNX file can hold")
     model = _upgrade(model, path)
-    _tidy(model)
+    tidy(model)
     _prefix(model.graph)
     keep_padding(model.graph)
     return model
@@ -150,13 +150,15 @@ def _upgrade(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return model
 
 
-def _tidy(model: onnx.ModelProto) -> None:
-    """Deletes what only tells of the machine that exported the model, and shapes that would no longer hold."""
+def tidy(model: onnx.ModelProto) -> None:
+    """Deletes what only tells of the machine that exported the model, and shapes that might no longer hold."""
     for part in (model, model.graph, *model.functions, *model.graph.initializer):
         part.ClearField("doc_string")
     for part in (model.graph, *model.functions):
         part.ClearField("value_info")
         part.ClearField("metadata_props")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.ClearField("metadata_props")
     model.graph.ClearField("quantization_annotation")
     for node in (*_nodes(model.graph.node), *(node for function in model.functions for node in _nodes(function.node))):
         node.ClearField("doc_string")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import JsonValue
 from torchvision import models as tv
 
 from export.classifier import ClassifierHead
 from export.detectors import build_detector, detector_parts, detector_size
 from export.labels import read_labels
-from export.origin import Origin, Provenance, sha256
+from export.origin import Origin, Provenance, sha256, tool_versions
 from export.raw_heads import Detector
 from pipeline.contract import ClassifierSpec, InputSpec, ModelContract
 from pipeline.errors import ConfigError
@@ -23,6 +23,7 @@ from training.weights import State, choose_state, load_weights
 _IMAGENET = 1000
 _COCO = 91  # as torchvision counts: 80 classes, gaps between them, and the background
 _TORCHVISION = "torchvision:"
+_NO_EPSILON = "retinanet_resnet50_fpn_coco-"  # torchvision's own file, wherever it lies
 
 
 def open_network(name: str, weights: str, labels: str | None, size: int | None, about: Provenance) -> Origin:
@@ -59,6 +60,8 @@ def _open_classifier(name: str, weights: str, labels: str | None, size: int | No
     if names is None and classes != _IMAGENET:
         raise ConfigError(f"{weights} has {classes} classes: name them with --labels FILE, a class a line")
     names = names or read_labels("imagenet")
+    if len(names) == 1:
+        raise ConfigError("with one class, every picture is of it: name two or more with --labels")
     if classes != len(names):
         raise ConfigError(f"{weights} has {classes} classes, but --labels names {len(names)}")
     network = build_network(spec, classes, side)
@@ -77,7 +80,7 @@ def _open_classifier(name: str, weights: str, labels: str | None, size: int | No
 
 def _open_detector(name: str, weights: str, labels: str | None, size: int | None, about: Provenance) -> Origin:
     names = read_labels("coco91" if labels is None else labels)
-    model = _build_detector(name, weights, len(names), size)
+    model = _build_detector(name, weights, labels, size)
     height, width = detector_size(model)
     parts = detector_parts(model, height, width, labels=len(names))
     contract = ModelContract(
@@ -91,21 +94,25 @@ def _open_detector(name: str, weights: str, labels: str | None, size: int | None
     return Origin(parts.network, parts.head, contract, parts.mean, parts.std)
 
 
-def _build_detector(name: str, weights: str, labels: int, size: int | None) -> Detector:
-    """Torchvision counts the background as a class; the user's labels may leave it out."""
-    published = weights == "pretrained"
-    model = build_detector(name, labels if labels == _COCO else labels + 1, size, published)
-    state = choose_state(weights, "torchvision", name, model)
+def _build_detector(name: str, weights: str, labels: str | None, size: int | None) -> Detector:
+    """With as many classes as the weights have, or else as the labels name and one for the background."""
+    published = weights == "pretrained" or _NO_EPSILON in weights
+    state = choose_state(weights, "torchvision", name, build_detector(name, _COCO, size))
     if state is not None:
-        if labels != _COCO and _misfits(model, state):
-            model = build_detector(name, labels, size, published)
+        model = build_detector(name, _count_classes(name, state), size, published)
         load_weights(model, state, set(), name)
-    return model
+        return model
+    return build_detector(name, _COCO if labels is None else len(read_labels(labels)) + 1, size)
 
 
-def _misfits(model: Detector, state: State) -> bool:
-    ours = model.state_dict()
-    return any(name in ours and ours[name].shape != tensor.shape for name, tensor in state.items())
+def _count_classes(name: str, state: State) -> int:
+    """By the first tensor that has so many rows for each class."""
+    one, other = (build_detector(name, count).state_dict() for count in (2, 3))
+    for each, tensor in one.items():
+        rows = len(other[each]) - len(tensor) if tensor.ndim else 0
+        if rows and each in state:
+            return len(state[each]) // rows
+    return _COCO
 
 
 def _tell(model: str, name: str, weights: str, about: Provenance) -> Provenance:
@@ -116,6 +123,7 @@ def _tell(model: str, name: str, weights: str, about: Provenance) -> Provenance:
         "model": model,
         "weights": file.name if file.is_file() else weights,
         **digest,
-        "versions": {"onsight": version("onsight"), **library_versions()},
+        "versions": dict[str, JsonValue](library_versions()),
+        "exported_with": tool_versions(),
         **about,
     }

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from export.frames import FrameModel
-from export.graph import first_line, keep_padding
+from export.graph import first_line, keep_padding, tidy
 from pipeline.contract import INPUT_NAME, ModelContract
 from pipeline.errors import ModelError
 
@@ -52,7 +52,7 @@ def to_onnx(model: FrameModel, contract: ModelContract) -> onnx.ModelProto:
             raise ModelError(_explain(error, program)) from error
     assert converted is not None
     graph: onnx.ModelProto = converted.model_proto
-    _strip_traces(graph)
+    tidy(graph)
     keep_padding(graph.graph)
     return graph
 
@@ -96,7 +96,7 @@ def _explain(error: BaseException, program: ExportedProgram) -> str:
 
 
 def _place(path: str, kind: str) -> str:
-    return f"the layer {path.removeprefix('network.').removeprefix('network.') or 'of the network'} ({kind})"
+    return f"the layer {path.removeprefix('network.') or 'of the network'} ({kind})"
 
 
 class _Mean(nn.Module):
@@ -108,21 +108,10 @@ def _with_plain_pooling(model: nn.Module) -> nn.Module:
     """A copy whose pooling to one pixel is a mean: the exporter makes index arithmetic of it, which runs on the CPU."""
     model = copy.deepcopy(model)
     for module in list(model.modules()):
-        for name, child in module.named_children():
+        for name, child in list(module._modules.items()):  # one pool may stand under several names
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
                 setattr(module, name, _Mean())
     return model
-
-
-def _strip_traces(model: onnx.ModelProto) -> None:
-    """Removes the stack traces, with paths of the machine, that the exporter leaves at every node and value."""
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
-        del part.metadata_props[:]
-        part.ClearField("doc_string")
-    for function in model.functions:
-        del function.metadata_props[:]
-        for node in function.node:
-            del node.metadata_props[:]
 
 
 @contextmanager

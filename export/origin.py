@@ -53,7 +53,8 @@ def open_checkpoint(path: Path, about: Provenance) -> Origin:
 
 def _tell_training(trained: Trained, path: Path) -> Provenance:
     recipe = trained.recipe.to_json()
-    data = Path(recipe["data"].pop("path"))  # where it lay is nobody's business
+    data = Path(recipe["data"].pop("path"))  # where files lay is nobody's business
+    recipe["model"]["weights"] = Path(recipe["model"]["weights"]).name
     commit: Provenance = {} if trained.commit is None else {"git_commit": trained.commit}
     return {
         "name": trained.recipe.name,
@@ -66,7 +67,8 @@ def _tell_training(trained: Trained, path: Path) -> Provenance:
         "checkpoint_sha256": sha256(path),
         **commit,
         "recipe": recipe,
-        "versions": {**trained.versions, "onsight": version("onsight")},
+        "versions": dict[str, JsonValue](trained.versions),
+        "exported_with": tool_versions(),
     }
 
 
@@ -80,6 +82,11 @@ def _measured(checkpoint: Path) -> Provenance | None:
         return {key: values[key] for key in _KEPT if key in values}
     except (ValueError, TypeError):
         raise ModelError(f"{file}, which lies beside the checkpoint, is broken: evaluate again, or remove it") from None
+
+
+def tool_versions() -> dict[str, JsonValue]:
+    """Of what a file is made with."""
+    return {name: version(name) for name in ("onsight", "torch", "onnx", "onnxscript")}
 
 
 def sha256(path: Path) -> str:

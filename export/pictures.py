@@ -18,7 +18,7 @@ from training.folders import images_below
 
 
 def find_pictures(folder: Path, flag: str, count: int) -> list[Path]:
-    """No more than `count` images from all over `folder`, at any depth.
+    """Images from all over `folder`, at any depth: no more than `count`, and only such as can be read.
 
     Args:
         flag: of the command line, which named the folder.
@@ -35,15 +35,32 @@ def find_pictures(folder: Path, flag: str, count: int) -> list[Path]:
 
 
 def spread(paths: Sequence[Path], count: int) -> list[Path]:
-    """No more than `count` of them, at equal distances."""
-    return [paths[int(i)] for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))]
+    """No more than `count` of them, at equal distances, without those that cannot be read.
+
+    Raises:
+        SourceError: none of them can be.
+    """
+    chosen = [paths[int(i)] for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))]
+    readable = [path for path in chosen if _is_readable(path)]
+    if not readable:
+        read_image(chosen[0])  # raises, and says why
+    return readable
 
 
-def fingerprint(paths: Sequence[Path]) -> str:
-    """SHA-256 over the content of the files."""
+def _is_readable(path: Path) -> bool:
+    try:
+        read_image(path)
+    except SourceError:
+        return False
+    return True
+
+
+def fingerprint(paths: Sequence[Path], notes: Sequence[str] = ()) -> str:
+    """SHA-256 over the content of the files, and over what is known of them."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())
+    digest.update("\n".join(notes).encode())
     return digest.hexdigest()
 
 
@@ -60,11 +77,7 @@ def photographs() -> list[Image]:
 
 
 def as_inputs(paths: Sequence[Path], contract: ModelContract) -> Iterator[NDArray[np.uint8]]:
-    """Each picture as the batch of one, uint8 [1, H, W, 3], that the runtime makes of it for a model.
-
-    Raises:
-        SourceError: one of them cannot be read.
-    """
+    """Each picture as the batch of one, uint8 [1, H, W, 3], that the runtime makes of it for a model."""
     for path in paths:
         image = read_image(path)
         geometry = plan_geometry(*image.shape[:2], contract.input, contract.resize)

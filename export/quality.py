@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from pydantic import JsonValue
 
@@ -16,65 +16,55 @@ from export.options import Precision
 from export.pictures import fingerprint
 from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError
-from pipeline.model import OnnxModel, Outputs
+from pipeline.model import Model, OnnxModel, Outputs
 from pipeline.settings import settle
 from pipeline.types import Classification, Image
-from training.annotated import read_annotated
+from training.annotated import AnnotatedImage, read_annotated
 from training.coco import average_precision
 from training.predict import recognise_pictures
 from training.predict_boxes import detect
 from training.samples import Sample, read_split
 
 _BATCH = 8
-_SUPPRESSED = 0.65  # intersection over union: what COCO's mAP is usually taken with
+_IOU = 0.65  # above which boxes of a class are one object: what the mAP of YOLOX and others is taken with
 
 Metric = Literal["accuracy", "map"]
-Judge = Callable[[OnnxModel], float]
+Unread = dict[int, str]
+"""The places of pictures that cannot be read, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """`values`: accuracy or COCO mAP, 0 to 1, of the `network` in PyTorch and of the file in each precision."""
+    """`values`: accuracy or COCO mAP, 0 to 1, of the `network` in PyTorch and of the file in each precision.
+
+    `pictures` could be read; `fingerprint` is that of what is in them and of what is known of them. `skipped`: why the
+    others could not.
+    """
 
     metric: Metric
     pictures: int
     fingerprint: str
     values: Mapping[str, float]
+    skipped: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         """Plain values, for the provenance."""
         return {"metric": self.metric, "pictures": self.pictures, "fingerprint": self.fingerprint, **self.values}
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Pictures of which is known what they show, and how well a model says so: by `judge`, 0 to 1."""
+class Truth(Protocol):
+    """Pictures of which is known what they show."""
 
     metric: Metric
     paths: tuple[Path, ...]
-    judge: Judge
 
-    def measure(self, network: FrameModel, models: Mapping[Precision, OnnxModel]) -> Quality:
-        """Judges the network and the files that were made of it."""
-        contract = next(iter(models.values())).contract
-        subjects: dict[str, OnnxModel] = {"network": cast(OnnxModel, _Network(network, contract))}
-        subjects.update(models.items())
-        values = {name: self.judge(subject) for name, subject in subjects.items()}
-        return Quality(self.metric, len(self.paths), fingerprint(self.paths), values)
+    def judge(self, model: Model) -> tuple[float, Unread]:
+        """How well a model says so, 0 to 1, of the pictures that can be read."""
+        ...
 
-
-class _Network:
-    """A network in the place of an `OnnxModel`: its pictures take the same way."""
-
-    device = "cpu"
-    path = Path("network")
-
-    def __init__(self, network: FrameModel, contract: ModelContract) -> None:
-        self.contract = contract
-        self._network = network
-
-    def infer(self, frames_BHW3: Image) -> Outputs:
-        return run_network(self._network, self.contract, frames_BHW3)
+    def tell(self, place: int) -> str:
+        """What is known of a picture, letter by letter."""
+        ...
 
 
 def open_truth(data: Path, contract: ModelContract) -> Truth:
@@ -87,32 +77,82 @@ def open_truth(data: Path, contract: ModelContract) -> Truth:
         OnsightError: there are none, or they are not of the model's labels.
     """
     if contract.task == "detect":
-        annotated = read_annotated(data, contract.labels)
-        paths = tuple(image.path for image in annotated.images)
-
-        def judge_boxes(model: OnnxModel) -> float:
-            iou = _SUPPRESSED if contract.detector and contract.detector.nms else None
-            seen = detect(model, paths, iou=iou, batch=_BATCH)
-            read = [i for i in range(len(paths)) if i not in seen.unread]
-            truth = [annotated.images[i] for i in read]
-            return average_precision(truth, [seen.found[i] for i in read], contract.labels).map or 0.0
-
-        return Truth("map", paths, judge_boxes)
+        return _Boxes(read_annotated(data, contract.labels).images, contract)
     _, samples = read_split(data, contract.labels)
     if not samples:
         raise ConfigError(f"{data} holds no pictures: give another folder or CSV")
-    return Truth("accuracy", tuple(sample.path for sample in samples), lambda model: _accuracy(model, samples))
+    return _Classes(samples)
 
 
-def _accuracy(model: OnnxModel, samples: Sequence[Sample]) -> float:
-    """Of the pictures that can be read."""
-    unread: dict[int, str] = {}
-    paths, right = [sample.path for sample in samples], 0
-    settings = settle(model.contract, threshold=0.0, top_k=1)
-    with closing(recognise_pictures(model, settings, paths, _BATCH, unread)) as pictures:
-        for recognised in pictures:
-            found = cast(Classification, recognised.results)
-            right += int(found.labels_K[0] == samples[recognised.frame.index].label) if len(found) else 0
-    if len(unread) == len(samples):
-        raise ConfigError(f"none of the {len(samples)} pictures can be read: {unread[0]}")
-    return right / (len(samples) - len(unread))
+def measure(truth: Truth, network: FrameModel, models: Mapping[Precision, OnnxModel]) -> Quality:
+    """Judges the network and the files that were made of it."""
+    contract = next(iter(models.values())).contract
+    of_network, unread = truth.judge(_Network(network, contract))
+    values = {"network": of_network} | {str(precision): truth.judge(model)[0] for precision, model in models.items()}
+    read = [i for i in range(len(truth.paths)) if i not in unread]
+    known = fingerprint([truth.paths[i] for i in read], [truth.tell(i) for i in read])
+    return Quality(truth.metric, len(read), known, values, tuple(unread.values()))
+
+
+class _Network:
+    """A network in the place of a file: its pictures take the same way."""
+
+    device = "cpu"
+
+    def __init__(self, network: FrameModel, contract: ModelContract) -> None:
+        self.contract = contract
+        self._network = network
+
+    def infer(self, frames_BHW3: Image) -> Outputs:
+        return run_network(self._network, self.contract, frames_BHW3)
+
+
+class _Classes:
+    metric: Metric = "accuracy"
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.paths = tuple(sample.path for sample in samples)
+        self._labels = [sample.label for sample in samples]
+
+    def tell(self, place: int) -> str:
+        return str(self._labels[place])
+
+    def judge(self, model: Model) -> tuple[float, Unread]:
+        unread: Unread = {}
+        right = 0
+        settings = settle(model.contract, threshold=0.0, top_k=1)
+        with closing(recognise_pictures(model, settings, self.paths, _BATCH, unread)) as pictures:
+            for recognised in pictures:
+                found = cast(Classification, recognised.results)
+                right += int(len(found) > 0 and found.labels_K[0] == self._labels[recognised.frame.index])
+        if len(unread) == len(self.paths):
+            raise ConfigError(f"none of the {len(self.paths)} pictures can be read: {unread[0]}")
+        return right / (len(self.paths) - len(unread)), unread
+
+
+class _Boxes:
+    metric: Metric = "map"
+
+    def __init__(self, images: Sequence[AnnotatedImage], contract: ModelContract) -> None:
+        self.paths = tuple(image.path for image in images)
+        self._images = images
+        self._labels = contract.labels
+        self._iou = _IOU if contract.detector and contract.detector.nms else None
+
+    def tell(self, place: int) -> str:
+        image = self._images[place]
+        return f"{image.boxes_N4.tolist()} {image.labels_N.tolist()} {image.crowd_N.tolist()}"
+
+    def judge(self, model: Model) -> tuple[float, Unread]:
+        seen = detect(model, self.paths, iou=self._iou, batch=_BATCH)
+        read = [i for i in range(len(self.paths)) if i not in seen.unread]
+        for image, size in ((self._images[i], seen.sizes[i]) for i in read):
+            if size != (image.height, image.width):
+                raise ConfigError(
+                    f"{image.path} has {size[1]} x {size[0]} pixels, and {image.width} x {image.height} by its "
+                    "annotation: its boxes fit nothing; annotate it as it is"
+                )
+        found = average_precision([self._images[i] for i in read], [seen.found[i] for i in read], self._labels).map
+        if found is None:
+            raise ConfigError("the pictures that can be read show no objects of the model's classes: give others")
+        return found, seen.unread

@@ -48,7 +48,6 @@ def quantise(model: onnx.ModelProto, inputs: Iterator[NDArray[np.uint8]]) -> onn
                 weight_type=QuantType.QInt8,
                 per_channel=True,
                 nodes_to_exclude=sorted(kept),
-                extra_options={"MatMulConstBOnly": True},
             )
         except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
             raise ModelError(f"the network cannot be quantised: {first_line(error)}") from error
@@ -88,7 +87,7 @@ def _reach(
     ahead = list(start)
     while ahead:
         for node in nodes_at.get(ahead.pop(), []):
-            if node.name in found:
+            if node.name in found or node.op_type == "Shape":  # sizes run through the whole graph, values do not
                 continue
             found.add(node.name)
             if node.op_type not in _WEIGHTED or not weights.intersection(node.input):

@@ -16,7 +16,6 @@ import numpy as np
 from export.options import Precision
 from pipeline.model import OnnxModel
 from pipeline.schedule import available_cores
-from pipeline.sinks.partial import partial_path, writing
 
 _ROUNDS = 30
 _SECONDS = 5.0  # of all rounds: a slow network gets fewer, three at the least
@@ -44,17 +43,8 @@ def _frame(model: OnnxModel) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (1, size.height, size.width, 3), np.uint8)
 
 
-def timings_path(output: Path) -> Path:
-    """The file beside the model `output` that keeps its timings."""
-    return output.with_name(f"{output.stem}.timings.json")
-
-
-def write_timings(output: Path, timings: Mapping[Precision, float], device: str) -> None:
-    """Writes the timings of `time_models` beside the model file `output`: they are the machine's, not the model's.
-
-    Raises:
-        SinkError: the file cannot be written.
-    """
+def dump_timings(timings: Mapping[Precision, float], device: str) -> str:
+    """What `time_models` found and on what machine, as JSON: it is the machine's, and no part of the model."""
     values: dict[str, Any] = {
         "ms_per_frame": {precision: round(each, 3) for precision, each in timings.items()},
         "batch": 1,
@@ -64,16 +54,13 @@ def write_timings(output: Path, timings: Mapping[Precision, float], device: str)
         "system": f"{platform.system()} {platform.machine()}",
         "onnxruntime": _runtime(),
     }
-    path = timings_path(output)
-    with writing(path):
-        partial_path(path).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        partial_path(path).replace(path)
+    return json.dumps(values, indent=2) + "\n"
 
 
 def _runtime() -> str:
     from pipeline.probes import installed
 
-    return next(version(name) for name in ("onnxruntime-gpu", "onnxruntime") if installed(name))
+    return next((version(name) for name in ("onnxruntime-gpu", "onnxruntime") if installed(name)), "unknown")
 
 
 def _processor() -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from export.exporting import Exported
 from export.gate import Parity
 
+_NOISE = 1.05
+
 
 def describe(exported: Exported, output: Path) -> Iterator[str]:
     """A line on the file, the table of its precisions, and what stands out."""
@@ -17,27 +19,23 @@ def describe(exported: Exported, output: Path) -> Iterator[str]:
     yield describe_parity(exported.parity)
     yield from table(exported)
     slow = exported.timings[exported.precision] / exported.timings["fp32"]
-    if exported.precision != "fp32" and slow > 1:
-        yield (
-            f"{exported.precision} is slower than fp32 here, {slow:.1f} times the time on {exported.device}"
-            + (
-                ": layers between those in int8, as hard swish, compute in float32"
-                if exported.precision == "int8"
-                else ""
+    if exported.precision != "fp32" and slow > _NOISE:
+        why = ""
+        if exported.precision == "int8":
+            why = (
+                ": the processor lacks VNNI, or layers in between, as hard swish and sigmoid gates, compute in float32"
             )
-        )
+        yield f"{exported.precision} is slower than fp32 here, {slow:.1f} times the time on {exported.device}{why}"
 
 
 def describe_parity(parity: Parity) -> str:
     """How far the file was from the network at most."""
-    distance = f"logits within {parity.logits:.1g} of their range, " if parity.logits else ""
-    pixels = f", {parity.boxes} boxes within {parity.pixels:.1g} pixels" if parity.boxes else ""
-    if not parity.logits and not parity.boxes:
-        pixels = "; no box scored above the others, so that they could not be told apart: try it with --data"
-    return (
-        f"the file does what the network does: {parity.checks} checks on real pictures, {distance}"
-        f"scores within {parity.scores:.1g}{pixels}"
-    )
+    agrees = f"the file does what the network does: {parity.checks} checks on real pictures"
+    if parity.logits is not None:
+        return f"{agrees}, logits within {parity.logits:.1g} of their range, probabilities within {parity.scores:.1g}"
+    if not parity.boxes:
+        return f"{agrees}, scores within {parity.scores:.1g}; no box stands out, as in any network that is not trained"
+    return f"{agrees}, {parity.boxes} boxes within {parity.pixels:.1g} pixels, scores within {parity.scores:.1g}"
 
 
 def table(exported: Exported) -> Iterator[str]:

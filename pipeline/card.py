@@ -17,7 +17,7 @@ Entries: TypeAlias = dict[str, JsonValue]
 
 _MODEL = (
     *("model", "weights", "weights_sha256", "source", "source_sha256", "options", "precision", "calibration"),
-    *("author", "onsight", "versions"),
+    *("author", "onsight", "versions", "exported_with", "resize_in_graph"),
 )
 _TERMS = {"licence": ("licence", "license"), "intended use": ("intended_use",), "limits": ("limits",)}
 _QUALITY = ("metrics", "quality", "parity", "temperature")
@@ -139,7 +139,7 @@ def _quality(found: Entries) -> Iterator[Row]:
 
 
 def _parity(found: Entries) -> Iterator[Row]:
-    yield "difference from network", _pairs(found)
+    yield "tried against network", _pairs(found)
 
 
 def _recipe(recipe: Entries) -> Iterator[Row]:

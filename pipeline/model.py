@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import redirect_stdout
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -27,6 +27,24 @@ _OUTPUTS: dict[str, dict[str, tuple[str, int]]] = {
     "classify": {"scores": ("tensor(float)", 2)},
     "detect": {"boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2), "labels": ("tensor(int64)", 2)},
 }
+
+
+class Model(Protocol):
+    """What recognises frames: a model file, or what takes its place in a comparison or a test."""
+
+    @property
+    def contract(self) -> ModelContract:
+        """What it promises."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """What it runs on."""
+        ...
+
+    def infer(self, frames_BHW3: Image) -> Outputs:
+        """See `OnnxModel.infer`."""
+        ...
 
 
 class OnnxModel:

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.model import OnnxModel, Outputs
+from pipeline.model import Model, Outputs
 from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import Geometry, plan_geometry, write_input
 from pipeline.settings import Settings
@@ -18,7 +18,7 @@ from pipeline.types import Frame, Image, Recognised, Results
 class Recogniser:
     """Runs a model on frames. Owns its batch buffer: each thread has a recogniser of its own; the model is shared."""
 
-    def __init__(self, model: OnnxModel, settings: Settings) -> None:
+    def __init__(self, model: Model, settings: Settings) -> None:
         self._model = model
         self._settings = settings
         self._buffer = np.empty(0, np.uint8)

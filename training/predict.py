@@ -17,7 +17,7 @@ from pipeline import schedule
 from pipeline.channel import Channel
 from pipeline.errors import ConfigError, ModelError, SourceError
 from pipeline.extras import needing
-from pipeline.model import OnnxModel
+from pipeline.model import Model, OnnxModel
 from pipeline.recogniser import Recogniser
 from pipeline.settings import Settings, settle
 from pipeline.sources.images import read_image
@@ -112,7 +112,7 @@ class OnnxSubject:
 
 
 def recognise_pictures(
-    model: OnnxModel, settings: Settings, paths: Sequence[Path], batch: int, unread: dict[int, str]
+    model: Model, settings: Settings, paths: Sequence[Path], batch: int, unread: dict[int, str]
 ) -> Generator[Recognised]:
     """What the model sees in each picture, which takes the way of a stream's; `frame.index` is its place in `paths`.
 

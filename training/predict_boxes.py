@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import ModelError
-from pipeline.model import OnnxModel
+from pipeline.model import Model
 from pipeline.settings import settle
 from pipeline.types import Detections
 from training.predict import Tick, recognise_pictures
@@ -33,7 +33,7 @@ class BoxPredictions:
 
 
 def detect(
-    model: OnnxModel,
+    model: Model,
     paths: Sequence[Path],
     *,
     threshold: float = 0.001,
@@ -55,7 +55,7 @@ def detect(
     """
     contract = model.contract
     if contract.task != "detect":
-        raise ModelError(f"{model.path} is a classifier: it finds no boxes; give a detector")
+        raise ModelError("the model is a classifier: it finds no boxes; give a detector")
     settings = settle(contract, threshold=threshold, iou=iou)
     nothing = Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32), contract.labels)
     found, sizes, unread = [nothing] * len(paths), [(0, 0)] * len(paths), dict[int, str]()

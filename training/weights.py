@@ -110,7 +110,7 @@ def published_state(library: str, name: str) -> State:
         OnsightError: there are none, or they cannot be fetched.
     """
     if library == "own":
-        raise ConfigError(f"{name} has no published weights; set model.weights=none")
+        raise ConfigError(f"{name} has no published weights; choose the weights none, or a file")
     try:
         if library == "torchvision":
             return _torchvision_state(name)
@@ -119,7 +119,7 @@ def published_state(library: str, name: str) -> State:
         reason = str(error).partition("\n")[0]
         raise OnsightError(
             f"the pretrained weights of {name} cannot be fetched ({reason}); "
-            "give a local file: model.weights=FILE.safetensors"
+            "choose a local .safetensors or .pth file instead"
         ) from None
 
 

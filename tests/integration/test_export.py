@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from support.pictures import CLASSES, write_splits
+from support.detectors import enliven
+from support.pictures import CLASSES, write_splits, write_table
 
 from export import cli
+from export.detectors import build_detector
+from export.pictures import photographs
 from export.quantise import quantise
+from pipeline.cli import main
 from pipeline.errors import ContractError, ModelError, OnsightError, SinkError
 from pipeline.model import OnnxModel
+from pipeline.recogniser import Recogniser
+from pipeline.settings import settle
+from pipeline.types import Frame
+from training.checkpoint import read_checkpoint, store_temperature, write_checkpoint
 from training.models import build_network
 from training.packaged import EFFICIENTNET, find_packaged
 from training.recipe import ModelSpec, Recipe
@@ -179,18 +189,115 @@ def test_int8_that_loses_too_much_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_detector(tmp_path: Path) -> None:
-    path, labels = tmp_path / "d.onnx", tmp_path / "labels.txt"
-    labels.write_text("cell\nplatelet\n")
-    network = ("torchvision:ssdlite320_mobilenet_v3_large", "--weights", "none", "--labels", labels)
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The arguments that name a detector which finds something, with two classes."""
     torch.manual_seed(0)
-    assert AGREES in call(cli.export, *network, "--output", path).stderr
+    folder = tmp_path_factory.mktemp("detector")
+    name = "ssdlite320_mobilenet_v3_large"
+    network = enliven(build_detector(name, 3, 160), 160, 160)
+    with torch.no_grad():
+        for layer in network.head.classification_head.module_list:
+            layer[1].weight *= 0.1  # photographs have stronger edges than noise: no score is 1, and none equals another
+    torch.save(network.state_dict(), folder / "d.pth")
+    (folder / "labels.txt").write_text("cell\nplatelet\n")
+    return [f"torchvision:{name}", "--weights", folder / "d.pth", "--labels", folder / "labels.txt", "--size", 160]
+
+
+def test_detector_is_matched_box_by_box_and_judged_by_its_map(detector: list[object], tmp_path: Path) -> None:
+    plain = tmp_path / "plain.onnx"
+    first = call(cli.export, *detector, "--output", plain).stderr
+    assert AGREES in first
+    assert int(first.partition("real pictures, ")[2].split()[0]) > 1000  # boxes
+    write_coco(tmp_path / "coco", OnnxModel(plain, "cpu"))
+    path = tmp_path / "d.onnx"
+    result = call(cli.export, *detector, "--output", path, "--data", tmp_path / "coco", "--resize", "graph")
+    assert AGREES in result.stderr
     made = OnnxModel(path, "cpu")
-    assert made.contract.task == "detect"
+    assert made.contract.labels == ("cell", "platelet")
     assert made.contract.detector is not None
-    outputs = made.infer(np.zeros((3, 320, 320, 3), np.uint8))
+    outputs = made.infer(np.zeros((3, 120, 200, 3), np.uint8))
     assert outputs["boxes"].shape == (3, made.contract.detector.candidates, 4)
-    assert set(np.unique(outputs["labels"])) <= {0, 1}
+    quality = provenance_of(path)["quality"]
+    assert quality["metric"] == "map"
+    assert quality["network"] == pytest.approx(quality["fp32"], abs=1e-3)
+    assert quality["fp32"] > 0.2
+
+
+def write_coco(folder: Path, model: OnnxModel) -> None:
+    """Pictures, and as truth the best boxes that the model finds in them."""
+    folder.mkdir()
+    images: list[dict[str, Any]] = []
+    boxes: list[dict[str, Any]] = []
+    for number, image in enumerate(photographs()[:4]):
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+        images.append({"id": number, "file_name": f"{number}.png", "width": image.shape[1], "height": image.shape[0]})
+        (seen,) = Recogniser(model, settle(model.contract, threshold=0.3))([Frame(image, "", 0, None)])
+        for box, label in zip(seen.results.boxes_N4[:10].tolist(), seen.results.labels_N[:10].tolist(), strict=True):
+            sides = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+            boxes.append({"id": len(boxes) + 1, "image_id": number, "category_id": label + 1, "bbox": sides})
+    categories = [{"id": 1, "name": "cell"}, {"id": 2, "name": "platelet"}]
+    content = {"images": images, "annotations": boxes, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(content))
+
+
+def test_detector_that_finds_nothing_is_not_kept(detector: list[object], tmp_path: Path) -> None:
+    weights = tmp_path / "dull.pth"
+    torch.manual_seed(0)
+    torch.save(build_detector("ssdlite320_mobilenet_v3_large", 3, 160).state_dict(), weights)
+    dull = [weights if each == detector[2] else each for each in detector]
+    with pytest.raises(ModelError, match="nothing to compare: give --data"):
+        call(cli.export, *dull, "--output", tmp_path / "d.onnx")
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("inception_v3", 80), ("vgg11", 64), ("mobilenet_v3_small", 64), ("convnext_tiny", 64)]
+)
+def test_every_kind_of_classifier(name: str, size: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    result = call(cli.export, name, "--weights", "none", "--size", size, "--output", tmp_path / "m.onnx")
+    assert AGREES in result.stderr
+
+
+def test_temperature_is_in_the_file(checkpoint: Path, model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "best.ckpt"
+    copy.write_bytes(checkpoint.read_bytes())
+    store_temperature(copy, 3.0)
+    call(cli.export, copy, "--output", tmp_path / "t.onnx")
+    assert provenance_of(tmp_path / "t.onnx")["temperature"] == 3.0
+    with pytest.raises(ModelError, match="the file is not the network"):
+        call(cli.verify, model, "--against", copy)
+
+
+def test_files_are_named_without_their_folders(checkpoint: Path, tmp_path: Path) -> None:
+    content = read_checkpoint(checkpoint)
+    content["onsight"]["recipe"]["model"]["weights"] = "/home/somebody/first.pth"
+    write_checkpoint(content, tmp_path / "best.ckpt")
+    call(cli.export, tmp_path / "best.ckpt", "--output", tmp_path / "m.onnx")
+    assert b"somebody" not in (tmp_path / "m.onnx").read_bytes()
+    assert provenance_of(tmp_path / "m.onnx")["recipe"]["model"]["weights"] == "first.pth"
+
+
+def test_pictures_that_cannot_be_read_are_left_out(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        shutil.copytree(photos / split, tmp_path / split)
+    (tmp_path / "val" / "blue" / "00.png").write_bytes(b"no picture")
+    (tmp_path / "val" / "red" / "link.png").symlink_to("nowhere.png")
+    (tmp_path / "train" / "blue" / "00.png").write_bytes(b"no picture")
+    given = ("--precision", "int8", "--calibration", tmp_path / "train", "--data", tmp_path / "val", "--max-drop", 100)
+    result = call(cli.export, checkpoint, "--output", tmp_path / "m.onnx", *given)
+    assert "2 of the pictures of --data are left out" in result.stderr
+    assert provenance_of(tmp_path / "m.onnx")["quality"]["pictures"] == 18
+    assert provenance_of(tmp_path / "m.onnx")["calibration"]["pictures"] == 60
+
+
+def test_table_of_labels_as_data(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    rows = [{"path": path, "label": path.parent.name} for path in sorted((photos / "val").glob("*/*.png"))]
+    table = write_table(tmp_path / "labels.csv", rows)
+    assert AGREES in call(cli.export, checkpoint, "--output", tmp_path / "m.onnx", "--data", table).stderr
+    assert provenance_of(tmp_path / "m.onnx")["quality"]["pictures"] == 18
+    assert AGREES in call(cli.verify, tmp_path / "m.onnx", "--against", checkpoint, "--data", table).stderr
 
 
 def test_weights_of_the_package_in_their_own_names(tmp_path: Path) -> None:
@@ -207,7 +314,7 @@ def test_verify_knows_its_network_from_another(options: list[str], tmp_path: Pat
     model = tmp_path / "m.onnx"
     call(cli.export, "cifarnet", "--output", model, *options)
     assert AGREES in call(cli.verify, model, "--against", "cifarnet", *options).stderr
-    with pytest.raises(ModelError, match="the file is not the network: logits differ by"):
+    with pytest.raises(ModelError, match="the file is not the network: at batch 1, frames 640 x 480, logits differ by"):
         call(cli.verify, model, "--against", "cifarnet", "--weights", "none", *options[2:])
     other = tmp_path / "labels.txt"
     other.write_text("cat\nowl\ndog\n")
@@ -278,6 +385,42 @@ def test_int8_wants_pictures(
     with pytest.raises(OnsightError, match=message):
         call(cli.export, checkpoint, "--output", tmp_path / "m.onnx", "--precision", "int8", *given)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet18", "--weights", "none", "--size", "3000"], "3000 is not in the range"),
+        (["resnet18", "--weights", "none", "--labels", "one.txt"], "with one class, every picture is of it"),
+        (["resnet18", "--weights", "none", "--calibration", "."], "--calibration is for int8"),
+        (["torchvision:ssd300_vgg16", "--weights", "none", "--size", "320"], "300"),
+    ],
+)
+def test_bad_input_ends_the_command_with_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.txt").write_text("cat\n")
+    (tmp_path / "resnet18").mkdir()  # does not hide the network
+    assert main(["export", *arguments, "--output", "m.onnx"]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert {path.name for path in tmp_path.iterdir()} == {"one.txt", "resnet18"}
+
+
+def test_verify_refuses_what_was_adopted(classifier_path: Path, checkpoint: Path) -> None:
+    with pytest.raises(ContractError, match="is not that network"):
+        call(cli.verify, classifier_path, "--against", checkpoint)
+
+
+def test_timings_that_cannot_be_written_leave_no_model(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.timings.json").mkdir()
+    with pytest.raises(SinkError, match=r"m\.timings\.json is a folder"):
+        call(cli.export, checkpoint, "--output", tmp_path / "m.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.timings.json"]
 
 
 def test_file_that_is_there_is_not_replaced(model: Path, checkpoint: Path) -> None:

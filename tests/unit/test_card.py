@@ -56,7 +56,7 @@ KNOWN: list[tuple[str, Any, str, str, str]] = [
     ("metrics", {"val/loss": 0.30000001192}, "Quality", "val loss", "0.3"),
     (
         *("parity", {"logits": 1e-6, "probabilities": 2.3841858e-7, "tolerance": 1e-3, "checks": 9}, "Quality"),
-        *("difference from network", "logits 1e-06, probabilities 2.38419e-07, tolerance 0.001, checks 9"),
+        *("tried against network", "logits 1e-06, probabilities 2.38419e-07, tolerance 0.001, checks 9"),
     ),
     (
         *("quality", {"pictures": 1000, "fingerprint": "ab", "metric": "accuracy", "network": 0.91, "fp32": 0.91}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -15,6 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from support.detectors import enliven
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection._utils import BoxCoder, BoxLinearCoder
@@ -24,7 +24,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from export.detectors import SIZE, DetectorParts, build_detector, detector_names, detector_parts, detector_size
 from export.gate_boxes import match_boxes
-from export.raw_heads import DetectorHead, RawDetector
+from export.raw_heads import DetectorHead
 from pipeline.contract import DetectorSpec, InputSpec, Resize
 from pipeline.errors import ConfigError
 from pipeline.postprocess import find_objects
@@ -33,7 +33,6 @@ from pipeline.preprocess import plan_geometry
 CLASSES = 6
 SIDES = (96, 160)
 OUTPUTS = ("boxes", "scores", "labels")
-FINAL = re.compile(r"(cls_logits|bbox_reg|bbox_ctrness|module_list\.\d(\.1)?)$")
 Outputs = dict[str, NDArray[Any]]
 
 
@@ -80,31 +79,6 @@ def one_thread() -> Iterator[None]:
 
 
 TINY = pytest.mark.parametrize("make", [tiny_ssd, tiny_retinanet, tiny_fcos])
-
-
-@torch.no_grad()
-def enliven(model: Any, height: int, width: int) -> Any:
-    """Scales what a fresh network gives, which is close to nothing, to scores and boxes that differ widely."""
-    images = model.transform.normalize(torch.rand(2, 3, height, width))
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the running statistics become those of the images
-    model.train().head(list(model.backbone(images).values()))
-    finals = {name: each for name, each in model.head.named_modules() if FINAL.search(name) and hasattr(each, "weight")}
-    spread: dict[nn.Module, Tensor] = {}
-
-    def note(conv: nn.Module, _: Any, output: Tensor) -> None:
-        spread.setdefault(conv, output.std())
-
-    hooks = [each.register_forward_hook(note) for each in finals.values()]
-    RawDetector(model)(images)
-    for hook in hooks:
-        hook.remove()
-    for name, conv in finals.items():
-        boxes = "regression" in name and "ctrness" not in name
-        conv.weight *= (0.5 if boxes else 2.0) / spread[conv]
-        nn.init.constant_(conv.bias, 1.5 if boxes and isinstance(model, FCOS) else 0.0)
-    return model.eval()
 
 
 def found(parts: DetectorParts, images: Tensor) -> Outputs:

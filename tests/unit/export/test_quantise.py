@@ -78,6 +78,30 @@ def test_parallel_first_layers_both_stay() -> None:
     assert kinds == {False: 2, True: 1}
 
 
+class Attention(nn.Module):
+    """Reshapes by the sizes of its input, as transformers do: these are no data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all, self.out = nn.Linear(4, 12), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, channels, height, width = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        query, key, value = self.all(tokens).reshape(batch, height * width, 3, channels).unbind(2)
+        seen = (query @ key.transpose(1, 2)).softmax(2) @ value
+        return x + self.out(seen).transpose(1, 2).reshape(batch, channels, height, width)
+
+
+def test_attention_becomes_int8_too() -> None:
+    made = quantise(graph_of(nn.Conv2d(3, 4, 4, 4), Attention(), Attention()), frames())
+    weights = {tensor.name for tensor in made.graph.initializer}
+    makers = {node.output[0]: node for node in made.graph.node}
+    linear = [node for node in made.graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in makers]
+    stored = [node for node in linear if makers[node.input[1]].input[0] in weights]
+    assert len(stored) == 4
+
+
 def test_nothing_between_first_and_last_layer() -> None:
     with pytest.raises(ModelError, match="nothing to make int8 of"):
         quantise(graph_of(nn.Conv2d(3, 4, 3), nn.ReLU()), frames())
