@@ -1,0 +1,150 @@
+"""Which networks can be exported, and what comes of it: the table in docs/exporting.md.
+
+    uv run benchmarks/networks.py                       # all of them, about half an hour on two cores
+    uv run benchmarks/networks.py resnet18 ssd300_vgg16 # these
+    uv run benchmarks/networks.py --json networks.json
+
+Weights are drawn from a seed: nothing is downloaded, and parity does not depend on what a network has learnt. What the
+head of a detector gives is made to spread, else all its boxes would be alike. Parity is the largest difference at batch
+1, 3 and 8 on photographs of three sizes: of logits as a part of their range; for a detector of scores, and of
+coordinates in pixels. A frame is the median time of one frame on the CPU.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from export.exporting import export_model
+from export.named import open_network
+from export.options import ExportOptions
+from export.pictures import photographs
+from pipeline.errors import OnsightError
+
+NETWORKS = (
+    "cifarnet",
+    "torchvision:alexnet",
+    "torchvision:vgg11_bn",
+    "torchvision:vgg16",
+    "torchvision:resnet18",
+    "torchvision:resnet50",
+    "torchvision:wide_resnet50_2",
+    "torchvision:resnext50_32x4d",
+    "torchvision:inception_v3",
+    "torchvision:googlenet",
+    "torchvision:densenet121",
+    "torchvision:squeezenet1_1",
+    "torchvision:mnasnet1_0",
+    "torchvision:shufflenet_v2_x1_0",
+    "torchvision:mobilenet_v2",
+    "torchvision:mobilenet_v3_small",
+    "torchvision:mobilenet_v3_large",
+    "torchvision:efficientnet_b0",
+    "torchvision:efficientnet_v2_s",
+    "torchvision:convnext_tiny",
+    "torchvision:regnet_y_400mf",
+    "torchvision:regnet_x_400mf",
+    "torchvision:vit_b_16",
+    "torchvision:swin_t",
+    "torchvision:maxvit_t",
+    "timm:tf_efficientnet_lite0",
+    "timm:mobilenetv4_conv_small",
+    "timm:resnet50d",
+    "timm:regnetz_b16",
+    "timm:convnextv2_atto",
+    "timm:vit_tiny_patch16_224",
+    "timm:fastvit_t8",
+    "timm:ghostnet_100",
+    "timm:hardcorenas_a",
+    "timm:levit_128",
+    "timm:repvgg_a0",
+    "torchvision:ssdlite320_mobilenet_v3_large",
+    "torchvision:ssd300_vgg16",
+    "torchvision:retinanet_resnet50_fpn",
+    "torchvision:retinanet_resnet50_fpn_v2",
+    "torchvision:fcos_resnet50_fpn",
+)
+
+
+class Spread(nn.Module):
+    """A raw detector whose class logits have the mean -2 and the deviation 2 on photographs, its regression 1."""
+
+    def __init__(self, network, images_B3HW):
+        super().__init__()
+        self.network = network
+        with torch.inference_mode():
+            regression, logits = network(images_B3HW)[:2]
+        self.mean, self.factor = float(logits.mean()), 2 / float(logits.std())
+        self.size = 1 / float(regression.std())
+
+    def forward(self, images_B3HW):
+        regression, logits, *others = self.network(images_B3HW)
+        return regression * self.size, (logits - self.mean) * self.factor - 2, *others
+
+
+def open_random(name, folder):
+    torch.manual_seed(0)
+    labels = folder / "labels.txt"
+    labels.write_text("".join(f"class {i}\n" for i in range(10)))
+    origin = open_network(name, "none", str(labels) if name == "cifarnet" else None, None, {})
+    if origin.contract.task == "classify":
+        return origin
+    size = origin.contract.input
+    images = torch.stack([torch.from_numpy(image.copy()) for image in photographs()[:2]]).permute(0, 3, 1, 2)
+    images = nn.functional.interpolate(images.float() / 127.5 - 1, (size.height, size.width))
+    return replace(origin, network=Spread(origin.network, images).eval())
+
+
+def export(name):
+    with tempfile.TemporaryDirectory() as folder:
+        origin, began = open_random(name, Path(folder)), time.perf_counter()
+        try:
+            made = export_model(origin, Path(folder) / "m.onnx", ExportOptions())
+        except OnsightError as error:
+            return {"network": name, "error": str(error)}
+    size, parity = made.contract.input, made.parity
+    return {
+        "network": name,
+        "input": f"{size.width} x {size.height}",
+        "logits": parity.logits,
+        "scores": parity.scores,
+        "pixels": parity.pixels,
+        "boxes": parity.boxes,
+        "megabytes": round(made.sizes["fp32"] / 1e6, 1),
+        "milliseconds": round(made.timings["fp32"], 1),
+        "seconds_to_export": round(time.perf_counter() - began, 1),
+    }
+
+
+def row(found):
+    name = f"| `{found['network']}` "
+    if "error" in found:
+        return f"{name}| no: {found['error']} | | | | | |"
+    parity = (
+        f"{found['logits']:.0e}" if found["logits"] is not None else f"{found['scores']:.0e}, {found['pixels']:.0e} px"
+    )
+    return f"{name}| yes | {found['input']} | any | {parity} | {found['megabytes']} MB | {found['milliseconds']} ms |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", default=NETWORKS)
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    arguments = parser.parse_args()
+    found = []
+    print("| network | exported | input | batch | parity at batch 1, 3, 8 | file | a frame |")
+    print("|---" * 7 + "|")
+    for name in arguments.networks:
+        found.append(export(name))
+        print(row(found[-1]), flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
