@@ -14,6 +14,7 @@ from torch import nn
 from export.classifier import ClassifierHead
 from pipeline.contract import ModelContract
 from pipeline.errors import ModelError
+from pipeline.probes import runtime_version
 from training.checkpoint import Trained, load_checkpoint
 from training.recipe import Rgb
 from training.runs import METRICS
@@ -61,7 +62,7 @@ def _tell_training(trained: Trained, path: Path) -> Provenance:
         "model": trained.recipe.model.name,
         "trained_on": data.name,
         "data_fingerprint": trained.fingerprint,
-        "metrics": _measured(path) or dict(trained.metrics),
+        "metrics": _measured(path) or {key: each for key, each in trained.metrics.items() if key.startswith("val/")},
         "temperature": trained.temperature,
         "checkpoint": path.name,
         "checkpoint_sha256": sha256(path),
@@ -86,7 +87,8 @@ def _measured(checkpoint: Path) -> Provenance | None:
 
 def tool_versions() -> dict[str, JsonValue]:
     """Of what a file is made with."""
-    return {name: version(name) for name in ("onsight", "torch", "onnx", "onnxscript")}
+    tools: dict[str, JsonValue] = {name: version(name) for name in ("onsight", "torch", "onnx", "onnxscript")}
+    return tools | {"onnxruntime": runtime_version()}
 
 
 def sha256(path: Path) -> str:

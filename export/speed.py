@@ -6,7 +6,6 @@ import json
 import platform
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from export.options import Precision
 from pipeline.model import OnnxModel
+from pipeline.probes import runtime_version
 from pipeline.schedule import available_cores
 
 _ROUNDS = 30
@@ -52,15 +52,9 @@ def dump_timings(timings: Mapping[Precision, float], device: str) -> str:
         "processor": _processor(),
         "cores": available_cores(),
         "system": f"{platform.system()} {platform.machine()}",
-        "onnxruntime": _runtime(),
+        "onnxruntime": runtime_version(),
     }
     return json.dumps(values, indent=2) + "\n"
-
-
-def _runtime() -> str:
-    from pipeline.probes import installed
-
-    return next((version(name) for name in ("onnxruntime-gpu", "onnxruntime") if installed(name)), "unknown")
 
 
 def _processor() -> str:

@@ -50,6 +50,11 @@ def find_runtime() -> str:
     return f"{' and '.join(packages) or 'of an unknown package'}, knows {names}"
 
 
+def runtime_version() -> str:
+    """The version of ONNX Runtime, whichever package it came with."""
+    return next((version(name) for name in ("onnxruntime-gpu", "onnxruntime") if installed(name)), "unknown")
+
+
 def infer(device: Literal["cpu", "cuda"]) -> str:
     """Runs a small model and compares its numbers."""
     import numpy as np
