@@ -1,4 +1,4 @@
-"""Which networks can be exported, and what comes of it: the table in docs/exporting.md.
+"""Which networks can be exported, and what comes of it: a table.
 
     uv run benchmarks/networks.py                       # all of them, about half an hour on two cores
     uv run benchmarks/networks.py resnet18 ssd300_vgg16 # these
