@@ -68,8 +68,9 @@ def export_model(origin: Origin, output: Path, options: ExportOptions, tell: Tel
             _check_quality(quality, options, tell)
         if options.precision != "fp32":
             parity = _try(network, models[options.precision], options.precision, pictures)
-        contract = _with_results(contract, options, parity, quality, calibration)
         timings, device = time_models(models), models[options.precision].device
+        allowed = tolerance(options.precision, device)
+        contract = _with_results(contract, options.precision, parity, allowed, quality, calibration)
         keep_file(files[options.precision], contract, dump_timings(timings, device), output)
         sizes = {precision: path.stat().st_size for precision, path in files.items()}
     return Exported(contract, options.precision, parity, sizes, timings, device, quality)
@@ -157,14 +158,15 @@ def _with_resize(contract: ModelContract, options: ExportOptions) -> ModelContra
 
 
 def _with_results(
-    contract: ModelContract, options: ExportOptions, parity: Parity, quality: Quality | None, calibration: list[Path]
+    contract: ModelContract,
+    precision: Precision,
+    parity: Parity,
+    allowed: float,
+    quality: Quality | None,
+    calibration: list[Path],
 ) -> ModelContract:
     """Only what is the same when the export is repeated."""
-    allowed = tolerance(options.precision, options.device)
-    told: Provenance = {
-        "precision": options.precision,
-        "parity": {"tolerance": allowed, "checks": parity.checks},
-    }
+    told: Provenance = {"precision": precision, "parity": {"tolerance": allowed, "checks": parity.checks}}
     if calibration:
         told["calibration"] = {"pictures": len(calibration), "fingerprint": fingerprint(calibration)}
     if quality is not None:

@@ -65,10 +65,12 @@ def make_files(
 
 
 def keep_file(file: Path, contract: ModelContract, timings: str, output: Path) -> None:
-    """Writes `file` with another `contract` as `output`, and `timings` beside it: both as a whole, or neither.
+    """Writes `file` with another `contract` as `output`, and `timings` beside it, each as a whole.
+
+    Both are on the disk before the first of them, the model, gets its name.
 
     Raises:
-        SinkError: they cannot be written; older files of the names stay.
+        SinkError: they cannot be written.
     """
     with _aside(timings_path(output)) as beside, _aside(output) as partial:
         beside.write_text(timings, encoding="utf-8")

@@ -18,6 +18,7 @@ from support.pictures import CLASSES, write_splits, write_table
 
 from export import cli
 from export.detectors import build_detector
+from export.gate import tolerance
 from export.pictures import photographs
 from export.quantise import quantise
 from pipeline.cli import main
@@ -126,8 +127,9 @@ def test_export_again_gives_the_same_bytes(checkpoint: Path, photos: Path, model
 
 def test_frames_of_any_size(checkpoint: Path, tmp_path: Path) -> None:
     path = tmp_path / "g.onnx"
-    assert AGREES in call(cli.export, checkpoint, "--output", path, "--resize", "graph").stderr
-    made = OnnxModel(path, "cpu")
+    assert AGREES in call(cli.export, checkpoint, "--output", path, "--resize", "graph", "--device", "auto").stderr
+    made = OnnxModel(path, "auto")
+    assert made.contract.provenance["parity"]["tolerance"] == tolerance("fp32", made.device)
     assert made.contract.resize.rule == "graph"
     assert made.contract.provenance["resize_in_graph"]["rule"] == "crop"
     assert made.infer(np.zeros((2, 70, 50, 3), np.uint8))["scores"].shape == (2, 3)
