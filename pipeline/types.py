@@ -102,19 +102,23 @@ class Detections:
         labels_N: int64 [N], indices into `names`.
         scores_N: float32 [N], 0 to 1.
         names: the name of every class of the model.
+        tracks_N: int64 [N], which object of its source each is, counted from 1, 0 of one that is not known yet; None:
+            the run does not track.
     """
 
     boxes_N4: NDArray[np.float32]
     labels_N: NDArray[np.int64]
     scores_N: NDArray[np.float32]
     names: tuple[str, ...]
+    tracks_N: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
     def where(self, keep_N: NDArray[np.bool_]) -> Detections:
         """The detections for which `keep_N` (bool [N]) holds."""
-        return Detections(self.boxes_N4[keep_N], self.labels_N[keep_N], self.scores_N[keep_N], self.names)
+        tracks_N = None if self.tracks_N is None else self.tracks_N[keep_N]
+        return Detections(self.boxes_N4[keep_N], self.labels_N[keep_N], self.scores_N[keep_N], self.names, tracks_N)
 
 
 Results: TypeAlias = Classification | Detections
