@@ -196,3 +196,10 @@ def test_frames_can_be_read_again(case: Case) -> None:
     assert len(first) == len(second)
     if not case.live:
         assert shows(first, case) == shows(second, case)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no such schedulers")
+def test_making_a_clip_leaves_the_scheduler_as_it_was(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    clips.write_clip(tmp_path / "clip.mp4", codec="libsvtav1")
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -48,6 +49,21 @@ def is_upright(image: np.ndarray) -> bool:
     return bool(left[2] > left[1] + 80 and right[1] > right[2] + 80)
 
 
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """SVT-AV1 turns a thread of root that opens it into a real-time one (SCHED_FIFO, 99), for good. The threads that it
+    starts later are such, too: two that wait for others by spinning then hold both cores, and the others never run.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_clip(
     path: Path,
     times: Sequence[float] = tuple(number / 25 for number in range(20)),
@@ -63,7 +79,7 @@ def write_clip(
 
     `rotation`: by how many degrees, counter-clockwise, a player has to turn them; `last`: how long the last one stands.
     """
-    with av.open(str(path), "w", options=options or {}) as container:
+    with scheduling_kept(), av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=25)
         upright = picture(0, *size)
         stream.height, stream.width = np.rot90(upright, -rotation // 90).shape[:2]
