@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -96,21 +95,16 @@ def measure(truth: Truth, network: FrameModel, models: Mapping[Precision, OnnxMo
 
 
 class _Network:
-    """A network in the place of a file: its pictures take the same way, but one batch at a time.
-
-    PyTorch uses all cores for one; several at once, each with threads for all cores, would mostly wait for each other.
-    """
+    """A network in the place of a file: its pictures take the same way."""
 
     device = "cpu"
 
     def __init__(self, network: FrameModel, contract: ModelContract) -> None:
         self.contract = contract
         self._network = network
-        self._turn = threading.Lock()
 
     def infer(self, frames_BHW3: Image) -> Outputs:
-        with self._turn:
-            return run_network(self._network, self.contract, frames_BHW3)
+        return run_network(self._network, self.contract, frames_BHW3)
 
 
 class _Classes:
