@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -76,6 +77,28 @@ def test_parallel_first_layers_both_stay() -> None:
     makers = {node.output[0] for node in made.graph.node}
     kinds = Counter(node.input[1] in makers for node in made.graph.node if node.op_type == "Conv")
     assert kinds == {False: 2, True: 1}
+
+
+def test_pooling_behind_the_first_layer_stays_in_float() -> None:
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.MaxPool2d(2))
+    model = graph_of(*layers, nn.Conv2d(6, 8, 2), nn.ReLU())
+    made = quantise(model, frames())
+    makers = {node.output[0]: node for node in made.graph.node}
+    behind = [
+        [node.op_type for node in made.graph.node if pool.output[0] in node.input]
+        for pool in made.graph.node
+        if pool.op_type == "MaxPool"
+    ]
+    assert behind == [["Relu"], ["QuantizeLinear"]]
+    first = next(node for node in made.graph.node if node.op_type == "MaxPool")
+    assert makers[first.input[0]].op_type == "Conv"
+    onnx.checker.check_model(made, full_check=True)
+    inputs = {"frames": next(frames())}
+    before, after = (
+        onnxruntime.InferenceSession(each.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, inputs)[0]
+        for each in (model, made)
+    )
+    np.testing.assert_allclose(after, before, atol=0.02)
 
 
 class Attention(nn.Module):
