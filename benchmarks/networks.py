@@ -1,12 +1,13 @@
-"""Which networks can be exported, and what comes of it: a table.
+"""Which networks can be exported, and what comes of it: the table in docs/exporting.md.
 
     uv run benchmarks/networks.py                       # all of them, about half an hour on two cores
     uv run benchmarks/networks.py resnet18 ssd300_vgg16 # these
     uv run benchmarks/networks.py --json networks.json
 
-Weights are drawn from a seed: nothing is downloaded, and parity does not depend on what a network has learnt. What the
-head of a detector gives is made to spread, else all its boxes would be alike. Parity is the largest difference at batch
-1, 3 and 8 on photographs of three sizes: of logits as a part of their range; for a detector of scores, and of
+Weights are drawn from a seed: nothing is downloaded, and parity does not depend on what a network has learnt. Batch
+norms take the statistics of photographs, else little of a picture would reach the end of a deep network; what the
+head of a detector gives is made to spread, else all its boxes would be alike. Parity is the largest difference at
+batch 1, 3 and 8 on photographs of three sizes: of logits as a part of their range; for a detector of scores, and of
 coordinates in pixels. A frame is the median time of one frame on the CPU.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from export.exporting import export_model
 from export.named import open_network
@@ -92,11 +94,12 @@ def open_random(name, folder):
     labels = folder / "labels.txt"
     labels.write_text("".join(f"class {i}\n" for i in range(10)))
     origin = open_network(name, "none", str(labels) if name == "cifarnet" else None, None, {})
-    if origin.contract.task == "classify":
-        return origin
     size = origin.contract.input
-    images = torch.stack([torch.from_numpy(image.copy()) for image in photographs()[:2]]).permute(0, 3, 1, 2)
-    images = nn.functional.interpolate(images.float() / 127.5 - 1, (size.height, size.width))
+    images = torch.stack([torch.from_numpy(image.copy()) for image in photographs()]).permute(0, 3, 1, 2)
+    images = nn.functional.interpolate(images.float() / 127.5 - 1, (size.height, size.width), mode="area")
+    if origin.contract.task == "classify":
+        update_bn([images], origin.network)
+        return origin
     return replace(origin, network=Spread(origin.network, images).eval())
 
 
