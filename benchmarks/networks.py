@@ -95,8 +95,9 @@ def open_random(name, folder):
     labels.write_text("".join(f"class {i}\n" for i in range(10)))
     origin = open_network(name, "none", str(labels) if name == "cifarnet" else None, None, {})
     size = origin.contract.input
-    images = torch.stack([torch.from_numpy(image.copy()) for image in photographs()]).permute(0, 3, 1, 2)
-    images = nn.functional.interpolate(images.float() / 127.5 - 1, (size.height, size.width), mode="area")
+    images = torch.stack([torch.from_numpy(image.copy()) for image in photographs()]).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (origin.mean, origin.std))
+    images = (nn.functional.interpolate(images / 255, (size.height, size.width), mode="area") - mean) / std
     if origin.contract.task == "classify":
         update_bn([images], origin.network)
         return origin
