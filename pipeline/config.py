@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,12 +44,16 @@ class RunConfig(BaseModel):
     model: PathText
     output: PathText | None = None
     records: PathText | None = None
+    counts: PathText | None = None
+    heatmap: PathText | None = None
     show: bool = False
     device: Device = "auto"
     threshold: Fraction01 | None = None
     iou: Fraction01 | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     classes: Names = ()
+    track: bool = False
+    zones: PathText | None = None
     redact: Names = ()
     redact_style: RedactStyle = "blur"
     draw: bool = True
@@ -64,28 +69,58 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
     Raises:
         ConfigError: an unreadable file, an unknown key or a value that does not fit.
     """
-    values = {**(_read_yaml(file) if file else {}), **flags}
+    values = {**(read_yaml(file) if file else {}), **flags}
     try:
-        return RunConfig.model_validate(values)
+        config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, file)) from None
+    if config.zones and not config.track:
+        raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
+    if config.counts and not config.zones:
+        raise ConfigError("'counts' needs 'zones': a file that says where to count")
+    return config
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that comes twice, of which YAML's loader would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for index, name in enumerate(names):
+            if name in names[:index] and name != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"'{name}' comes twice", node.value[index][0].start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(file: Path, what: str = "configuration") -> dict[str, Any]:
+    """The keys and values of a YAML file; an empty one has none. In keys of the top, `-` is read as `_`.
+
+    Raises:
+        ConfigError: it cannot be read, is not valid, has a key twice or holds something else than keys and values; the
+            message calls it `what`.
+    """
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise ConfigError(f"the configuration {file} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"the {what} {file} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ConfigError(f"the configuration {file} is not valid YAML{where}: {what}") from None
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"the {what} {file} is not valid YAML{where}: {problem}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"the configuration {file} must hold keys and values, not a {type(values).__name__}")
+        raise ConfigError(f"the {what} {file} must hold keys and values, not a {type(values).__name__}")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def suggest_key(key: str, known: Sequence[str]) -> str:
+    """The end of a message about an unknown key."""
+    near = get_close_matches(key, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}"
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:
@@ -95,10 +130,7 @@ def _explain(error: ValidationError, file: Path | None) -> str:
     origin = f" (flags or {file})" if file else ""
     if first["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in RunConfig.model_fields.items()]
-        near = get_close_matches(key, known, n=1)
-        return f"unknown key '{key}'{origin}" + (
-            f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(known)}"
-        )
+        return f"unknown key '{key}'{origin}; {suggest_key(key, known)}"
     if first["type"] == "missing":
         needed = {
             "sources": "a source: a video, an image, a folder, a camera index or a URL",

@@ -11,6 +11,8 @@ from typing import Self
 from pipeline.config import RunConfig
 from pipeline.errors import SinkError, StopStream
 from pipeline.sinks.base import Sink
+from pipeline.sinks.counts import CountsSink
+from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
 from pipeline.sinks.partial import partial_path
 from pipeline.sinks.records import open_records
@@ -87,16 +89,30 @@ def plan_outputs(
     Raises:
         SinkError: an output of unknown suffix, one that cannot be written, or one that would overwrite a source.
     """
+    _refuse_one_for_two(config)
     own: list[list[Sink]] = [[] for _ in sources]
     shared: list[Sink] = []
+    live = any(source.media.live for source in sources)
     if config.output is not None:
         own = [[sink] for sink in _pictures(config.output, sources, encode_threads)]
     if config.records is not None:
         _refuse_overwriting(Path(config.records), sources)
-        shared.append(open_records(config.records, live=any(source.media.live for source in sources)))
+        shared.append(open_records(config.records, live=live))
+    if config.counts is not None:
+        _refuse_overwriting(Path(config.counts), sources)
+        shared.append(CountsSink(config.counts, append=live))
+    if config.heatmap is not None:
+        shared.append(_heatmap(Path(config.heatmap), sources))
     if config.show:
         shared.append(WindowSink("Onsight: q ends it"))
     return Outputs(own, shared, sources, tallies)
+
+
+def _heatmap(path: Path, sources: Sequence[Source]) -> Sink:
+    if len(sources) > 1 or sources[0].media.still:
+        raise SinkError("a heat map is made of one video or camera: run one source at a time with --heatmap")
+    _refuse_overwriting(path, sources)
+    return HeatmapSink(path)
 
 
 def _pictures(output: str, sources: Sequence[Source], threads: int) -> list[Sink]:
@@ -151,6 +167,13 @@ def _free_name(stem: str, taken: set[str]) -> str:
         name, number = Path(f"{stem}-{number}.mp4"), number + 1
     taken |= claimed
     return str(name)
+
+
+def _refuse_one_for_two(config: RunConfig) -> None:
+    given = [Path(path).resolve() for path in (config.output, config.records, config.counts, config.heatmap) if path]
+    for index, path in enumerate(given):
+        if path in given[:index]:
+            raise SinkError(f"two outputs cannot go into one file: {path}")
 
 
 def _refuse_overwriting(path: Path, sources: Sequence[Source]) -> None:

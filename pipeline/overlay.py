@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import cv2
 import numpy as np
 
 from pipeline.lettering import Lettering, font_size, line_height
 from pipeline.palette import BLACK, Colour, colour_of
+from pipeline.scene import draw_scene
+from pipeline.trails import Trails
 from pipeline.types import Annotated, Classification, Detections, Image, Redacted  # noqa: TID251 - takes it, does not make it
 
 _BOLD = 600
@@ -17,11 +21,15 @@ _TRACK: Colour = (110, 110, 110)
 class Overlay:
     """Draws results on frames. Sizes follow the frame's shorter side, colours the names of the classes.
 
-    Use one in one thread: it keeps the latest bitmaps of labels.
+    Use one in one thread: it keeps the latest bitmaps of labels and the paths of tracks.
+
+    Args:
+        hidden: label ids of what is hidden in the pictures: it leaves no trail.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: Set[int] = frozenset()) -> None:
         self._letters = Lettering()
+        self._trails = Trails(hidden)
 
     def __call__(self, redacted: Redacted, status: str | None = None) -> Annotated:
         """Draws the results, and `status` in the lower left corner.
@@ -34,7 +42,10 @@ class Overlay:
         if not image.flags.carray:
             image = image.copy(order="C")
         size = font_size(*image.shape[:2])
+        if redacted.counts is not None:
+            draw_scene(image, redacted.counts, self._letters, size)
         if isinstance(redacted.results, Detections):
+            self._trails.draw(image, redacted.frame, redacted.results)
             self._draw_boxes(image, redacted.results, size)
         else:
             taken = line_height(size) + size // 2 if status else 0
@@ -47,26 +58,29 @@ class Overlay:
         boxes, indices = _pixel_boxes(found, image)
         thickness = max(1, round(min(image.shape[:2]) / 270))
         names = [found.names[label] for label in found.labels_N[indices].tolist()]
-        scores = found.scores_N[indices].tolist()
+        details = _details(found, indices)
         for box, name in zip(reversed(boxes), reversed(names), strict=True):
             _draw_box(image, box, colour_of(name), thickness)
-        for box, name, score in zip(reversed(boxes), reversed(names), reversed(scores), strict=True):
-            self._draw_label(image, box, name, score, size)
+        for box, name, texts in zip(reversed(boxes), reversed(names), reversed(details), strict=True):
+            self._draw_label(image, box, name, texts, size)
 
-    def _draw_label(self, image: Image, box: list[int], name: str, score: float, size: int) -> None:
+    def _draw_label(self, image: Image, box: list[int], name: str, details: list[str], size: int) -> None:
         """A strip in the class's colour on top of the box, moved into the frame where it would leave it."""
         paper = colour_of(name)
         pad = size // 3
-        right = self._letters.strip(f"{score:.2f}", size, paper)
-        room = image.shape[1] - right.shape[1] - 3 * pad
-        left = self._letters.strip(self._letters.fit(name, size, room, _BOLD), size, paper, _BOLD)
-        width = left.shape[1] + right.shape[1] + 3 * pad
+        strips = [self._letters.strip(text, size, paper) for text in details]
+        taken = pad + sum(strip.shape[1] + pad for strip in strips)
+        fitting = self._letters.fit(name, size, image.shape[1] - taken - pad, _BOLD)
+        strips.insert(0, self._letters.strip(fitting, size, paper, _BOLD))
+        width = taken + strips[0].shape[1] + pad
+        height = strips[0].shape[0]
         x = max(0, min(box[0], image.shape[1] - width))
-        y = max(0, box[1] - left.shape[0])
-        cv2.rectangle(image, (x - 1, y - 1, width + 2, left.shape[0] + 2), BLACK)
-        cv2.rectangle(image, (x, y, width, left.shape[0]), paper, cv2.FILLED)
-        _paste(image, left, x + pad, y)
-        _paste(image, right, x + 2 * pad + left.shape[1], y)
+        y = max(0, box[1] - height)
+        cv2.rectangle(image, (x - 1, y - 1, width + 2, height + 2), BLACK)
+        cv2.rectangle(image, (x, y, width, height), paper, cv2.FILLED)
+        for strip in strips:
+            _paste(image, strip, x + pad, y)
+            x += pad + strip.shape[1]
 
     def _draw_panel(self, image: Image, best: Classification, size: int) -> None:
         """The classes, one below the other: name and score, and a bar below them."""
@@ -115,6 +129,15 @@ def _pixel_boxes(found: Detections, image: Image) -> tuple[list[list[int]], list
         seen = np.isfinite(found.boxes_N4).all(axis=1) & (first < limits).all(axis=1) & (last > 0).all(axis=1)
         corners = np.hstack((first.clip(0), last.clip(max=limits) - 1))
     return corners[seen].astype(int).tolist(), np.flatnonzero(seen).tolist()
+
+
+def _details(found: Detections, indices: list[int]) -> list[list[str]]:
+    """What stands behind the class: the number of the track, where there is one, and the score."""
+    scores = [f"{score:.2f}" for score in found.scores_N[indices].tolist()]
+    if found.tracks_N is None:
+        return [[score] for score in scores]
+    tracks = found.tracks_N[indices].tolist()
+    return [[f"#{track}", score] if track else [score] for track, score in zip(tracks, scores, strict=True)]
 
 
 def _draw_box(image: Image, box: list[int], colour: Colour, thickness: int) -> None:

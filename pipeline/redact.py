@@ -47,7 +47,7 @@ class Redactor:
             except Exception as error:
                 self._tell(error)
                 return None
-        return Redacted(frame, recognised.results)
+        return Redacted(frame, recognised.results, recognised.counts)
 
     def _hide_boxes(self, frame: Frame, boxes_N4: NDArray[np.float32] | None) -> Frame:
         if boxes_N4 is None:

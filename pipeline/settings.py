@@ -9,16 +9,20 @@ from difflib import get_close_matches
 from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError
 
+_LOW = 0.5  # of the threshold: boxes from there on may continue a track
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The choices of a run where it made any, the contract's defaults elsewhere.
 
-    `threshold`, `top_k`, `iou` and `classes` (label ids; None: all) say what is shown. `hide` are the label ids to
-    hide, from the score `hide_threshold` on; None: nothing is hidden.
+    `threshold`, `top_k`, `iou` and `classes` (label ids; None: all) say what is shown. `lowest` is the lowest score of
+    the boxes that are kept: below `threshold` where they may continue a track. `hide` are the label ids to hide, from
+    the score `hide_threshold` on; None: nothing is hidden.
     """
 
     threshold: float
+    lowest: float
     top_k: int = 0
     iou: float | None = None
     classes: frozenset[int] | None = None
@@ -34,6 +38,7 @@ def settle(
     top_k: int | None = None,
     classes: Sequence[str] = (),
     redact: Sequence[str] = (),
+    track: bool = False,
 ) -> Settings:
     """Settings for a model.
 
@@ -41,12 +46,13 @@ def settle(
         ConfigError: a label that the model does not know, or a choice that does not fit its task.
     """
     if contract.classifier is not None:
-        for name, given in (("redact", bool(redact)), ("classes", bool(classes)), ("iou", iou is not None)):
+        asked = {"redact": bool(redact), "classes": bool(classes), "iou": iou is not None, "track": track}
+        for name, given in asked.items():
             if given:
                 raise ConfigError(f"'{name}' needs the boxes of a detector, but this model is a classifier")
         default = contract.classifier
         score = default.threshold if threshold is None else threshold
-        return Settings(score, default.top_k if top_k is None else top_k)
+        return Settings(score, score, default.top_k if top_k is None else top_k)
     assert contract.detector is not None
     if top_k is not None:
         raise ConfigError("'top_k' is for classifiers, but this model is a detector; use 'threshold'")
@@ -54,12 +60,14 @@ def settle(
     if iou is not None and not detector.nms:
         raise ConfigError("'iou' has no effect on this model: its graph leaves no overlapping boxes to suppress")
     score = detector.threshold if threshold is None else threshold
+    lowest = _LOW * score if track else score
     return Settings(
         threshold=score,
+        lowest=lowest,
         iou=(detector.iou if iou is None else iou) if detector.nms else None,
         classes=find_labels(classes, contract.labels) if classes else None,
         hide=find_labels(redact, contract.labels) if redact else None,
-        hide_threshold=min(score, detector.threshold),
+        hide_threshold=min(lowest, detector.threshold),
     )
 
 

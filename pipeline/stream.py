@@ -1,4 +1,4 @@
-"""The frame's journey: source → batch → model → redact → overlay → sinks.
+"""The frame's journey: source → batch → model → track → count → redact → overlay → sinks.
 
 `journey` brings a frame from its source to the overlay, `deliver` to the sinks. `recognise` and `run` are the
 two ways to go on it from Python; the command line uses `execute`, which is `run` for a ready configuration.
@@ -19,6 +19,7 @@ from typing import Any
 from pipeline import schedule
 from pipeline.channel import Channel
 from pipeline.config import RunConfig, build_config
+from pipeline.counting import SceneCounter
 from pipeline.errors import ConfigError, OnsightError, StopStream
 from pipeline.meter import Meter
 from pipeline.model import OnnxModel
@@ -31,7 +32,9 @@ from pipeline.sinks.base import Sink
 from pipeline.sources import Source, open_source
 from pipeline.tally import Summary, Tally
 from pipeline.terms import Device
+from pipeline.track import LOST_AFTER, Tracker
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
+from pipeline.zones import read_zones, settle_zones
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,13 +42,15 @@ _LOG = logging.getLogger(__name__)
 def journey(
     sources: Sequence[Source],
     recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
+    track: Callable[[Recognised], Recognised],
+    count: Callable[[Recognised], Recognised],
     redact: Callable[[Recognised], Redacted | None],
     overlay: Callable[[Redacted], Annotated],
     tallies: Sequence[Tally],
     stop: threading.Event,
     batch: int = 1,
 ) -> Generator[Annotated]:
-    """Each source and each recogniser works on a thread of its own; redaction, overlay and sinks on the caller's.
+    """Each source and each recogniser works on a thread of its own; what comes after them on the caller's.
 
     Live sources run side by side and show their newest frame; files come one after the other and lose none.
     A source that fails ends alone, its error in its tally; a fault in any stage is raised here.
@@ -56,7 +61,9 @@ def journey(
         try:
             for recognised in channel.process(recognisers, batch):
                 tally = tallies[recognised.frame.stream]
-                if (redacted := redact(recognised)) is None:
+                counted = count(track(recognised))
+                tally.counts = counted.counts
+                if (redacted := redact(counted)) is None:
                     tally.withheld += 1
                     continue
                 tally.frames += 1
@@ -105,7 +112,7 @@ def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **opt
         model: a model or the path of one.
         options: fields of `RunConfig`, such as `threshold=0.5` or `redact="person"`; outputs are the caller's business.
     """
-    if chosen := {"output", "records", "show"} & options.keys():
+    if chosen := {"output", "records", "counts", "heatmap", "show"} & options.keys():
         raise ConfigError(f"'{min(chosen)}' is for run(); recognise() writes nothing")
     config, loaded = _configure(sources, model, options)
     with ExitStack() as stack:
@@ -162,6 +169,8 @@ class _Trip:
     sources: Sequence[Source]
     model: OnnxModel
     settings: Settings
+    track: Callable[[Recognised], Recognised]
+    count: Callable[[Recognised], Recognised]
     plan: schedule.Schedule
     tallies: list[Tally]
     stop: threading.Event
@@ -169,19 +178,34 @@ class _Trip:
     def frames(self, *, draw: bool) -> Generator[Annotated]:
         recognisers = [Recogniser(self.model, self.settings) for _ in range(self.plan.workers)]
         redact = Redactor(self.settings.hide is not None, self.config.redact_style)
-        overlay = _painter(draw, self.config.status)
+        overlay = _painter(draw, self.config.status, self.settings.hide or frozenset())
         with schedule.opencv_threads(self.plan.opencv):
-            yield from journey(self.sources, recognisers, redact, overlay, self.tallies, self.stop, self.config.batch)
+            yield from journey(
+                self.sources,
+                recognisers,
+                self.track,
+                self.count,
+                redact,
+                overlay,
+                self.tallies,
+                self.stop,
+                self.config.batch,
+            )
 
 
 def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, stack: ExitStack) -> _Trip:
+    zones = read_zones(Path(config.zones)) if config.zones else None
     sources = []
     for stream, spec in enumerate(config.sources):
         sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS))
         stack.callback(sources[-1].close)
     live = any(source.media.live for source in sources)
+    if config.track:
+        _refuse_images(sources)
     if model is None:
         model = OnnxModel(config.model, config.device, schedule.plan(live=live, gpu=False).model)
+    if config.heatmap and model.contract.task == "classify":
+        raise ConfigError("'heatmap' needs the boxes of a detector, but this model is a classifier")
     settings = settle(
         model.contract,
         threshold=config.threshold,
@@ -189,9 +213,25 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         top_k=config.top_k,
         classes=config.classes,
         redact=config.redact,
+        track=config.track,
     )
+    track = Tracker(settings.threshold, settings.hide or frozenset()) if config.track else _pass
+    names = [source.name for source in sources]
+    count = _pass
+    if zones is not None:
+        count = SceneCounter(settle_zones(zones, model.contract.labels, settings.classes, names), LOST_AFTER)
     plan = schedule.plan(live=live, gpu=model.device != "cpu")
-    return _Trip(config, sources, model, settings, plan, [Tally(source.name) for source in sources], stop)
+    return _Trip(config, sources, model, settings, track, count, plan, [Tally(name) for name in names], stop)
+
+
+def _refuse_images(sources: Sequence[Source]) -> None:
+    for source in sources:
+        if source.media.still:
+            raise ConfigError(f"'track' needs videos or cameras; the images of {source.name} have no time")
+
+
+def _pass(recognised: Recognised) -> Recognised:
+    return recognised
 
 
 def _configure(
@@ -204,10 +244,10 @@ def _configure(
     return build_config({"sources": sources, "model": str(path), **options}), loaded
 
 
-def _painter(draw: bool, status: bool) -> Callable[[Redacted], Annotated]:
+def _painter(draw: bool, status: bool, hidden: frozenset[int]) -> Callable[[Redacted], Annotated]:
     if not draw:
         return lambda redacted: Annotated(redacted, redacted.frame.image)
-    overlay = Overlay()
+    overlay = Overlay(hidden)
     if not status:
         return overlay
     meter = Meter()

@@ -6,21 +6,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import OnsightError
+from pipeline.types import Counts
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the frames of one source: shown, dropped because a newer one was there, withheld by redaction."""
+    """What became of the frames of one source: shown, dropped because a newer one was there, withheld by redaction.
+
+    `counts` are those of its zones and lines after the latest frame; None: it has none.
+    """
 
     source: str
     frames: int = 0
     dropped: int = 0
     withheld: int = 0
     error: OnsightError | None = None
+    counts: Counts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        counts = {"source": self.source, "frames": self.frames, "dropped": self.dropped, "withheld": self.withheld}
-        return counts if self.error is None else {**counts, "error": str(self.error)}
+        told: dict[str, Any] = {"source": self.source, "frames": self.frames}
+        told |= {"dropped": self.dropped, "withheld": self.withheld}
+        if self.counts is not None:
+            told |= {place: value for place, value in self.counts.to_json().items() if place != "events"}
+        return told if self.error is None else {**told, "error": str(self.error)}
 
 
 @dataclass(frozen=True, slots=True)

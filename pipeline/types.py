@@ -13,10 +13,11 @@ where the first pixel spans 0 to 1.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,95 @@ class Detections:
 Results: TypeAlias = Classification | Detections
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What an object did at a zone or a line.
+
+    Args:
+        kind: `enter`, `leave` or `lost` (not seen any more since it was inside) of a zone; `in` or `out` over a line.
+        place: the name of the zone or the line.
+        track: the number of the object, as in `Detections.tracks_N`.
+        label: its class, as it was known then.
+        pts: when, in seconds; may lie before the frame that tells it.
+        dwell: how long it was inside, in seconds; None unless it has left.
+    """
+
+    kind: str
+    place: str
+    track: int
+    label: str
+    pts: float
+    dwell: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        where = "line" if self.kind in ("in", "out") else "zone"
+        event = {"event": self.kind, where: self.place, "track": self.track, "label": self.label}
+        event["pts"] = round(self.pts, 6)
+        return event if self.dwell is None else {**event, "dwell": round(self.dwell, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneCount:
+    """Who is in a zone, and who was. Numbers are by class, of everything since the source began.
+
+    Args:
+        points: the corners, x and y as fractions of the frame's width and height.
+        inside: how many are inside now.
+        entered, left: how many have come and gone; those that vanished inside have gone, too.
+        dwell: the tracks that are inside and for how long, in seconds.
+        mean_dwell: how long those that left were inside on average, in seconds; None: none has left.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    inside: Mapping[str, int]
+    entered: Mapping[str, int]
+    left: Mapping[str, int]
+    dwell: Mapping[int, float]
+    mean_dwell: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "inside": dict(self.inside),
+            "entered": dict(self.entered),
+            "left": dict(self.left),
+            "dwell": {str(track): round(seconds, 3) for track, seconds in self.dwell.items()},
+            "mean_dwell": None if self.mean_dwell is None else round(self.mean_dwell, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LineCount:
+    """How many objects have crossed a line, by class: `inward` from the right to the left of someone who walks from
+    its first point to its second, `outward` the other way. `points` as in `ZoneCount`.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    inward: Mapping[str, int]
+    outward: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"in": dict(self.inward), "out": dict(self.outward)}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The zones and lines of a frame's source after the frame, and what happened in it."""
+
+    zones: tuple[ZoneCount, ...]
+    lines: tuple[LineCount, ...]
+    events: tuple[Event, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that zones and lines add to a record."""
+        return {
+            "zones": {zone.name: zone.to_json() for zone in self.zones},
+            "lines": {line.name: line.to_json() for line in self.lines},
+            "events": [event.to_json() for event in self.events],
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Recognised:
     """A frame and what the model saw in it. Nothing of it may leave the process before `redact` has passed it.
@@ -132,11 +222,13 @@ class Recognised:
         results: what the run shows.
         hide_N4: float32 [N, 4], xyxy in pixels of the frame: all that has to be hidden, whatever is shown, overlapping
             boxes not suppressed; None: the run hides nothing.
+        counts: of zones and lines; None: the run has none for this source.
     """
 
     frame: Frame
     results: Results
     hide_N4: NDArray[np.float32] | None = None
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +237,7 @@ class Redacted:
 
     frame: Frame
     results: Results
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,3 +259,7 @@ class Annotated:
     @property
     def results(self) -> Results:
         return self.redacted.results
+
+    @property
+    def counts(self) -> Counts | None:
+        return self.redacted.counts

@@ -77,6 +77,7 @@ def test_the_runtime_loads_neither_torch_nor_onnx_nor_the_other_packages() -> No
     loaded = loaded_by(f"import importlib\nfor name in {MODULES}: importlib.import_module(name)")
     assert set(MODULES) <= loaded
     assert not loaded & {"torch", "torchvision", "timm", "onnx", "onnxscript", "training", "export"}
+    assert not loaded & {"trackers", "supervision"}
 
 
 def test_the_package_alone_costs_nothing() -> None:
@@ -108,7 +109,12 @@ def test_imports_point_one_way() -> None:
 SHARED = {"pipeline.types", "pipeline.errors"}
 LEAVES = {
     "pipeline.redact": {"pipeline.terms"},
-    "pipeline.overlay": {"pipeline.lettering", "pipeline.palette"},
+    "pipeline.track": {"pipeline.extras"},
+    "pipeline.overlay": {"pipeline.lettering", "pipeline.palette", "pipeline.scene", "pipeline.trails"},
+    "pipeline.scene": {"pipeline.lettering", "pipeline.palette"},
+    "pipeline.counters": {"pipeline.zones"},
+    "pipeline.counting": {"pipeline.counters", "pipeline.zones"},
+    "pipeline.trails": {"pipeline.palette"},
     "pipeline.lettering": {"pipeline.palette"},
     "pipeline.palette": set(),
     "pipeline.types": set(),
@@ -135,7 +141,15 @@ def test_sources_and_sinks_know_the_values_and_their_own_package(module: str) ->
     assert {name for name in ours if name != package and not name.startswith(f"{package}.")} <= SHARED
 
 
-@pytest.mark.parametrize(("library", "owner"), [("onnxruntime", "pipeline.model"), ("yaml", "pipeline.config")])
+@pytest.mark.parametrize(
+    ("library", "owner"),
+    [
+        ("onnxruntime", "pipeline.model"),
+        ("yaml", "pipeline.config"),
+        ("trackers", "pipeline.track"),
+        ("supervision", "pipeline.track"),
+    ],
+)
 def test_a_library_has_one_owner(library: str, owner: str) -> None:
     users = {m for m in MODULES if any(name.partition(".")[0] == library for name in modules_imported(m))}
     assert users == {owner}

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pipeline.errors import SinkError, StopStream
 from pipeline.sinks.base import Sink
 from pipeline.sinks.partial import check_file, check_suffix, finish, partial_path, writing
-from pipeline.types import Annotated, Detections, Frame, Results
+from pipeline.types import Annotated, Counts, Detections, Frame, Results
 
-COLUMNS = ("source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2")
+COLUMNS = ("source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2", "track")
 
 
 def open_records(path: str, live: bool) -> Sink:
@@ -37,12 +37,14 @@ def open_records(path: str, live: bool) -> Sink:
     return kinds[check_suffix(Path(path), kinds)](path, append=live)
 
 
-def to_record(frame: Frame, results: Results) -> dict[str, Any]:
+def to_record(frame: Frame, results: Results, counts: Counts | None = None) -> dict[str, Any]:
     """The record of a frame: plain values, ready for JSON.
 
-    `pts` is in seconds or None, `box` is [x1, y1, x2, y2] in pixels of the frame and absent for classifiers.
+    `pts` is in seconds or None, `box` is [x1, y1, x2, y2] in pixels of the frame and absent for classifiers. `track` is
+    there where the run tracks: a number from 1, or None of an object that is not known yet. `zones`, `lines` and
+    `events` are there where the source has zones or lines.
     """
-    return {
+    record = {
         "source": frame.source,
         "frame": frame.index,
         "pts": None if frame.pts is None else round(frame.pts, 6),
@@ -50,13 +52,18 @@ def to_record(frame: Frame, results: Results) -> dict[str, Any]:
         "height": frame.height,
         "results": _to_results(results),
     }
+    return record if counts is None else {**record, **counts.to_json()}
 
 
 def _to_results(results: Results) -> list[dict[str, Any]]:
     names = results.names
     if isinstance(results, Detections):
         rows = zip(results.labels_N.tolist(), _rounded(results.scores_N, 4), _rounded(results.boxes_N4, 2), strict=True)
-        return [{"label": names[i], "label_id": i, "score": score, "box": box} for i, score, box in rows]
+        records = [{"label": names[i], "label_id": i, "score": score, "box": box} for i, score, box in rows]
+        if results.tracks_N is not None:
+            for record, track in zip(records, results.tracks_N.tolist(), strict=True):
+                record["track"] = track or None
+        return records
     pairs = zip(results.labels_K.tolist(), _rounded(results.scores_K, 4), strict=True)
     return [{"label": names[i], "label_id": i, "score": score} for i, score in pairs]
 
@@ -65,7 +72,7 @@ def _rounded(values: NDArray[np.float32], digits: int) -> list[Any]:
     return np.round(values.astype(np.float64), digits).tolist()  # type: ignore[no-any-return]
 
 
-class _RecordFile:
+class RecordFile:
     """A file in UTF-8 that grows with every frame. Each kind tells its suffix, its header and how a record is written.
 
     Args:
@@ -84,9 +91,11 @@ class _RecordFile:
         self._closed = False
         if append and self._path.exists() and not os.access(self._path, os.W_OK):
             raise SinkError(f"{self._path} cannot be written to; change its permissions or choose another file")
+        if append and self.header and _first_line(self._path) not in ("", self.header):
+            raise SinkError(f"{self._path} has other columns than the records to append: choose another file")
 
     def write(self, item: Annotated) -> None:
-        text = self._format(to_record(item.frame, item.results))
+        text = self._format(item)
         with writing(self._path):
             file = self._file or self._open()
             file.write(_encode(text))
@@ -104,7 +113,7 @@ class _RecordFile:
             if whole:
                 raise
 
-    def _format(self, record: dict[str, Any]) -> str:
+    def _format(self, item: Annotated) -> str:
         raise NotImplementedError
 
     def _open(self) -> BinaryIO:
@@ -121,28 +130,30 @@ class _RecordFile:
             finish(self._path)
 
 
-class JsonlSink(_RecordFile):
+class JsonlSink(RecordFile):
     """One JSON object a frame, one frame a line."""
 
     suffix = ".jsonl"
 
-    def _format(self, record: dict[str, Any]) -> str:
-        return _to_line(record)
+    def _format(self, item: Annotated) -> str:
+        return _to_line(item)
 
 
-class CsvSink(_RecordFile):
+class CsvSink(RecordFile):
     """One row a result, `COLUMNS` as the header; a frame without results gives no row."""
 
     suffix = ".csv"
     header = ",".join(COLUMNS) + "\n"
 
-    def _format(self, record: dict[str, Any]) -> str:
+    def _format(self, item: Annotated) -> str:
+        record = to_record(item.frame, item.results)
         results = record.pop("results")
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         for result in results:
             box = result.get("box", ("", "", "", ""))
-            rows.writerow([*record.values(), result["label"], result["label_id"], result["score"], *box])
+            cells = (result["label"], result["label_id"], result["score"], *box, result.get("track"))
+            rows.writerow([*record.values(), *cells])
         return text.getvalue()
 
 
@@ -159,7 +170,7 @@ class StdoutSink:
     def write(self, item: Annotated) -> None:
         try:
             with writing("standard output"):
-                self._file.write(_encode(_to_line(to_record(item.frame, item.results))))
+                self._file.write(_encode(_to_line(item)))
                 self._file.flush()
         except SinkError as error:
             _abandon_stdout()
@@ -171,7 +182,16 @@ class StdoutSink:
         """Standard output is not ours to close."""
 
 
-def _to_line(record: dict[str, Any]) -> str:
+def _first_line(path: Path) -> str:
+    """The first line of a file, empty if there is none."""
+    if not path.is_file():
+        return ""
+    with writing(path), path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return file.readline()
+
+
+def _to_line(item: Annotated) -> str:
+    record = to_record(item.frame, item.results, item.counts)
     return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
 
 

@@ -15,11 +15,13 @@ import pytest
 
 from pipeline.errors import SinkError
 from pipeline.sinks.base import Sink
+from pipeline.sinks.counts import CountsSink
+from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
 from pipeline.sinks.memory import MemorySink
 from pipeline.sinks.records import CsvSink, JsonlSink, open_records
 from pipeline.sinks.video import VideoSink
-from pipeline.types import Annotated, Classification, Detections, Frame, Media, Redacted, Results
+from pipeline.types import Annotated, Classification, Counts, Detections, Event, Frame, Media, Redacted, Results
 
 NAMES = ("cat", "dog, small")
 FPS = 10
@@ -36,10 +38,11 @@ def classes() -> Classification:
 
 
 def item(index: int, size: tuple[int, int] = (48, 64), results: Results | None = None) -> Annotated:
-    """A frame of `size` (height, width) that gets brighter with its index."""
+    """A frame of `size` (height, width) that gets brighter with its index, in which a cat has crossed a line."""
     image = np.full((*size, 3), 40 + 20 * index, np.uint8)
     frame = Frame(image, f"shots/{index}.png", index, index / FPS)
-    return Annotated(Redacted(frame, results or detections()), image)
+    counts = Counts((), (), (Event("in", "gate", 7, "cat", index / FPS),))
+    return Annotated(Redacted(frame, results or detections(), counts), image)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def count_image(path: Path) -> int:
     return int(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) is not None)
 
 
-HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2\n"
+HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track\n"
+COUNTS_HEADER = b"source,frame,pts,place,event,track,label,dwell\n"
 CASES = {
     "video": Case(lambda at: VideoSink(at / "x.mp4", MEDIA), lambda n: ["x.mp4"], count_video),
     "jsonl": Case(lambda at: JsonlSink(at / "x.jsonl"), lambda n: ["x.jsonl"], count_jsonl, empty=b""),
@@ -84,6 +88,11 @@ CASES = {
         lambda at: JsonlSink(at / "x.jsonl", append=True), lambda n: ["x.jsonl"], count_jsonl, True, b""
     ),
     "csv-append": Case(lambda at: CsvSink(at / "x.csv", append=True), lambda n: ["x.csv"], count_csv, True, HEADER),
+    "counts": Case(lambda at: CountsSink(at / "x.csv"), lambda n: ["x.csv"], count_csv, empty=COUNTS_HEADER),
+    "counts-append": Case(
+        lambda at: CountsSink(at / "x.csv", append=True), lambda n: ["x.csv"], count_csv, True, COUNTS_HEADER
+    ),
+    "heatmap": Case(lambda at: HeatmapSink(at / "x.png"), lambda n: ["x.png"], count_image),
     "images": Case(image_folder, lambda n: [f"{i}.png" for i in range(n)], count_image, in_place=True),
     "image": Case(lambda at: one_image(at / "x.jpg"), lambda n: ["x.jpg"], count_image, in_place=True),
     "memory": Case(lambda at: MemorySink(), lambda n: [], lambda path: 0),
@@ -142,7 +151,7 @@ def test_without_a_frame_nothing_is_left_but_empty_records(case: Case, tmp_path:
 
 
 def test_an_older_partial_file_is_overwritten(tmp_path: Path) -> None:
-    for name in ("video", "jsonl", "csv"):
+    for name in ("video", "jsonl", "csv", "heatmap"):
         case = CASES[name]
         final = case.finals(1)[0]
         (tmp_path / final.replace(".", ".partial.")).write_bytes(b"left by a killed run\n" * 1000)
@@ -151,7 +160,7 @@ def test_an_older_partial_file_is_overwritten(tmp_path: Path) -> None:
         sink.write(item(0))
         sink.close()
         assert case.count(tmp_path / final) == 1
-    assert left_in(tmp_path) == ["x.csv", "x.jsonl", "x.mp4"]
+    assert left_in(tmp_path) == ["x.csv", "x.jsonl", "x.mp4", "x.png"]
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "memory"])
@@ -184,6 +193,8 @@ def test_a_folder_of_the_final_name_is_an_error(name: str, tmp_path: Path) -> No
         lambda path: VideoSink(path, MEDIA),
         JsonlSink,
         CsvSink,
+        CountsSink,
+        HeatmapSink,
         one_image,
         lambda path: open_records(str(path), live=False),
     ],

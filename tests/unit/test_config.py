@@ -33,7 +33,7 @@ def test_what_is_not_said_has_a_default() -> None:
     assert (config.device, config.batch, config.draw, config.progress) == ("auto", 1, True, True)
     assert (config.threshold, config.iou, config.top_k, config.output, config.records) == (None,) * 5
     assert (config.classes, config.redact, config.redact_style) == ((), (), "blur")
-    assert (config.show, config.status, config.json_summary) == (False, False, False)
+    assert (config.show, config.track, config.status, config.json_summary) == (False, False, False, False)
 
 
 def test_flags_win_over_the_file(yaml) -> None:
@@ -57,6 +57,10 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     iou: 0.4
     top-k: 3
     classes: [car, traffic light]
+    track: true
+    zones: zones.yaml
+    counts: counts.csv
+    heatmap: heat.png
     redact: person, face
     redact-style: fill
     draw: false
@@ -168,6 +172,7 @@ def test_a_value_that_does_not_fit_is_refused_by_name(key: str, value: object) -
         ("- model", "must hold keys and values, not a list"),
         ("model", "must hold keys and values, not a str"),
         ("!!python/object/apply:os.getcwd []", "not valid YAML"),
+        ("model: m.onnx\nbatch: 2\nbatch: 4", "not valid YAML, line 3: 'batch' comes twice"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(yaml, text: str | bytes, hint: str) -> None:
@@ -175,6 +180,19 @@ def test_a_file_that_is_no_configuration_is_refused(yaml, text: str | bytes, hin
     message = reason(NEEDED, file)
     assert str(file) in message
     assert hint in message
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"zones": "z.yaml"}, "'zones' needs 'track'"),
+        ({"zones": "z.yaml", "track": False}, "'zones' needs 'track'"),
+        ({"counts": "c.csv"}, "'counts' needs 'zones'"),
+        ({"counts": "c.csv", "track": True}, "'counts' needs 'zones'"),
+    ],
+)
+def test_what_needs_something_else_says_so(given: dict[str, object], told: str) -> None:
+    assert reason({**NEEDED, **given}).startswith(told)
 
 
 def test_an_empty_file_says_nothing(yaml) -> None:

@@ -212,6 +212,14 @@ def test_without_outputs_there_are_none() -> None:
         ([Media()], {"output": "missing/out.mp4"}, "missing"),
         ([Media()], {"output": "missing/folder/"}, "missing"),
         ([Media()], {"records": "missing/out.csv"}, "missing"),
+        ([Media()], {"counts": "missing/out.csv"}, "missing"),
+        ([Media()], {"counts": "out.jsonl"}, ".csv"),
+        ([Media()], {"heatmap": "out.jpg"}, ".png"),
+        ([Media()], {"heatmap": "missing/out.png"}, "missing"),
+        ([Media(), Media()], {"heatmap": "out.png"}, "one source at a time"),
+        ([FOLDER], {"heatmap": "out.png"}, "one video or camera"),
+        ([Media()], {"records": "out.csv", "counts": "./out.csv"}, "two outputs cannot go into one file"),
+        ([IMAGE], {"output": "out.png", "heatmap": "out.png"}, "two outputs cannot go into one file"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused_before_anything_is_made(
@@ -222,9 +230,12 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["output", "records"])
+SUFFIXES = {"output": "mp4", "records": "jsonl", "counts": "csv", "heatmap": "png"}
+
+
+@pytest.mark.parametrize("option", SUFFIXES)
 def test_a_source_is_never_overwritten(tmp_path: Path, option: str) -> None:
-    path = tmp_path / ("clip.mp4" if option == "output" else "clip.jsonl")
+    path = tmp_path / f"clip.{SUFFIXES[option]}"
     path.write_bytes(b"precious")
     other_way = tmp_path / "." / "x" / ".." / path.name
     (tmp_path / "x").mkdir()
@@ -233,9 +244,9 @@ def test_a_source_is_never_overwritten(tmp_path: Path, option: str) -> None:
     assert path.read_bytes() == b"precious"
 
 
-@pytest.mark.parametrize("option", ["output", "records"])
+@pytest.mark.parametrize("option", SUFFIXES)
 def test_a_source_is_not_overwritten_by_a_partial_file(tmp_path: Path, option: str) -> None:
-    suffix = "mp4" if option == "output" else "jsonl"
+    suffix = SUFFIXES[option]
     source = tmp_path / f"labelled.partial.{suffix}"
     reason = refusal([Named("clip", media=Media(files=(source,)))], **{option: str(tmp_path / f"labelled.{suffix}")})
     assert reason.startswith(f"{source} is a source: choose another output")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -214,6 +216,31 @@ def test_draws_in_place_or_on_a_copy():
         assert (strided == 128).all()
         assert has(after, colour_of("person"))
         assert after.flags.carray
+
+
+def test_the_number_of_a_track_makes_the_label_longer():
+    ends = []
+    for track in (None, 0, 1, 1234567):
+        found = boxes(((50, 60, 90, 90), 1, 0.5))
+        image = draw(grey(100, 300), replace(found, tracks_N=None if track is None else np.array([track])))
+        ends.append(int(np.flatnonzero((image == colour_of("car")).all(axis=2).any(axis=0))[-1]))
+    assert ends[0] == ends[1] < ends[2] < ends[3]
+
+
+def test_a_long_name_gives_way_to_the_number_of_the_track():
+    found = boxes(((50, 60, 90, 90), 4, 0.5))
+    first, second = (draw(grey(100, 300), replace(found, tracks_N=np.array([track]))) for track in (1234567, 7654321))
+    top, bottom, *_ = changed(first, second)
+    assert bottom < 60
+    assert bottom - top < line_height(font_size(100, 300))
+
+
+def test_a_tracked_object_draws_its_trail():
+    overlay, image = Overlay(), grey(100, 300)
+    for pts, x in ((0.0, 50), (0.5, 250)):
+        found = replace(boxes(((x - 20, 60, x + 20, 90), 1, 0.5)), tracks_N=np.array([1]))
+        image = overlay(Redacted(Frame(grey(100, 300), "clip.mp4", 0, pts), found)).image
+    assert has(image[88:93, 100:200], colour_of("car"))
 
 
 def test_a_read_only_frame_gives_a_copy():

@@ -100,6 +100,15 @@ def test_doubles_are_suppressed(tmp_path: Path) -> None:
     assert len(item.results) == 4
 
 
+def test_a_run_that_tracks_keeps_what_may_continue_a_track(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    image = sum(thing(64, 64, (10 * c, 5, 10 * c + 9, 60), c, 140 + 40 * c) for c in range(3))
+    for track, kept in ((False, [2]), (True, [2, 1, 0])):
+        (item,) = Recogniser(model, settle(model.contract, threshold=0.8, track=track))([frame_of(image)])
+        assert item.results.labels_N.tolist() == kept
+        assert item.results.tracks_N is None
+
+
 def test_a_frame_without_things(detector_path: Path) -> None:
     model = OnnxModel(detector_path, "cpu")
     (item,) = Recogniser(model, settle(model.contract, threshold=0.0))([frame_of(plain((0, 0, 0)))])

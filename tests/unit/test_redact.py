@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pipeline
 from pipeline.redact import Redactor
-from pipeline.types import Classification, Detections, Frame, Image, Recognised
+from pipeline.types import Classification, Counts, Detections, Event, Frame, Image, Recognised
 
 STYLES = ("blur", "pixelate", "fill")
 
@@ -102,6 +102,14 @@ def test_what_is_shown_is_no_matter_of_what_is_hidden():
     assert not redacted.frame.image[100:200, 100:180].any()
     assert np.array_equal(redacted.frame.image[10:60, 10:60], before[10:60, 10:60])
     assert redacted.results is recognised.results
+
+
+@pytest.mark.parametrize("hide", [False, True])
+def test_counts_pass_with_the_frame(hide):
+    counts = Counts((), (), (Event("in", "gate", 1, "car", 0.0),))
+    recognised = replace(seen(noise(), (50, 50, 100, 100)), counts=counts)
+    assert Redactor(hide)(recognised).counts is counts
+    assert Redactor(True)(replace(recognised, hide_N4=None)) is None
 
 
 def test_overlapping_boxes_are_all_hidden():

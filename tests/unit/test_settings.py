@@ -61,6 +61,16 @@ def test_what_is_hidden_is_looked_for_further_than_what_is_shown(
     assert (settings.threshold, settings.hide_threshold) == (shown, hidden)
 
 
+@pytest.mark.parametrize(("threshold", "lowest", "hidden"), [(None, 0.15, 0.15), (0.5, 0.25, 0.25), (0.9, 0.45, 0.3)])
+def test_where_objects_are_followed_low_scores_are_kept_and_hidden_too(
+    threshold: float | None, lowest: float, hidden: float
+) -> None:
+    shown = 0.3 if threshold is None else threshold
+    settings = settle(detector(), threshold=threshold, redact=["person"], track=True)
+    assert (settings.threshold, settings.lowest, settings.hide_threshold) == (shown, lowest, hidden)
+    assert settle(detector(), threshold=threshold).lowest == shown
+
+
 def test_what_is_hidden_is_looked_for_even_if_it_is_not_shown() -> None:
     settings = settle(detector(), classes=["car"], redact=["person", "cat"])
     assert settings.classes == {2}
@@ -74,6 +84,7 @@ def test_what_is_hidden_is_looked_for_even_if_it_is_not_shown() -> None:
         (classifier(), {"redact": ["person"]}, "'redact' needs the boxes of a detector"),
         (classifier(), {"classes": ["person"]}, "'classes' needs the boxes of a detector"),
         (classifier(), {"iou": 0.0}, "'iou' needs the boxes of a detector"),
+        (classifier(), {"track": True}, "'track' needs the boxes of a detector"),
         (detector(), {"top_k": 3}, "'top_k' is for classifiers"),
         (detector(nms=False), {"iou": 0.0}, "'iou' has no effect"),
         (detector(), {"classes": ["bicycle"]}, "no label 'bicycle'"),

@@ -1,6 +1,7 @@
 """The frame's journey with all its parts, in this process."""
 
 import json
+import sys
 import threading
 import traceback
 from contextlib import nullcontext
@@ -185,6 +186,56 @@ def test_what_is_redacted_need_not_be_shown(clip, detector_path):
     assert all({item.results.names[i] for i in item.results.labels_N} == {"green"} for item in items)
     assert all(item.image[60:110, 10:70].max() == 0 for item in items)
     assert items[0].image[60:110, 100:150, 1].min() > 100
+
+
+# Tracking
+
+
+def test_objects_are_followed_from_source_to_records_and_each_source_counts_its_own(tmp_path, detector_path):
+    clips = [str(write_clip(tmp_path / f"{name}.mp4")) for name in "ab"]
+    run(clips, detector_path, track=True, output=tmp_path / "out", records=tmp_path / "out.jsonl")
+    records = records_of(tmp_path / "out.jsonl")
+    for clip in clips:
+        first, *others = [record["results"] for record in records if record["source"] == clip]
+        assert {each["track"] for each in first} == {None}
+        seen = {(each["track"], each["label"]) for results in others for each in results if each["track"]}
+        assert {(1, "red"), (2, "green")} <= seen
+        assert len(dict(seen)) == len(seen)
+
+
+def test_a_run_that_does_not_track_says_nothing_of_tracks(clip, tmp_path, detector_path):
+    run(str(clip), detector_path, records=tmp_path / "out.jsonl")
+    assert not [each for record in records_of(tmp_path / "out.jsonl") for each in record["results"] if "track" in each]
+
+
+def test_what_is_hidden_is_followed_too_but_leaves_no_trail(clip, detector_path):
+    hidden = {"redact": "red", "redact_style": "fill", "classes": "red", "track": True}
+    drawn = list(recognise(str(clip), detector_path, **hidden))
+    assert drawn[-1].results.tracks_N.tolist() == [1]
+    assert drawn[-1].results.boxes_N4[0, 3] == 120  # the trail would run along the lower edge
+    plain = list(recognise(str(clip), detector_path, **{**hidden, "track": False}))
+    assert (drawn[-1].image[90:] == plain[-1].image[90:]).all()
+
+
+def test_images_are_not_tracked(tmp_path, detector_path):
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r"'track' needs videos or cameras; the images of .*in have no time$"):
+        run(str(tmp_path / "in"), detector_path, track=True, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_classifier_is_not_asked_to_track(clip, tmp_path, classifier_path):
+    with pytest.raises(ConfigError, match=r"'track' needs the boxes of a detector, but this model is a classifier"):
+        run(str(clip), classifier_path, track=True, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_tracker_is_told_before_anything_is_written(clip, tmp_path, detector_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    with pytest.raises(ConfigError, match=r"pip install 'onsight\[track\]'"):
+        run(str(clip), detector_path, track=True, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 # Redaction: whatever the model says, nothing that it may mean is seen

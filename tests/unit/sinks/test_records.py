@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_a_detector_gives_boxes(make_item: MakeItem) -> None:
     }
 
 
+def tracked() -> Detections:
+    return replace(detections(), tracks_N=np.array([12, 0]))
+
+
+def test_a_run_that_tracks_gives_numbers(make_item: MakeItem) -> None:
+    record = to_record(make_item(IMAGE).frame, tracked())
+    assert [result["track"] for result in record["results"]] == [12, None]
+
+
 def test_a_classifier_gives_no_boxes_and_an_image_no_time(make_item: MakeItem) -> None:
     results = Classification(np.array([1]), np.array([0.25], np.float32), NAMES)
     record = to_record(make_item(IMAGE).frame, results)
@@ -68,13 +78,16 @@ def test_csv_has_one_row_a_result_and_quotes(tmp_path: Path, make_item: MakeItem
     sink.write(make_item(IMAGE, 0, 0.04, detections(), source="a, b.mp4"))
     sink.write(make_item(IMAGE, 1, 0.08, source="a, b.mp4"))
     sink.write(make_item(IMAGE, 2, None, Classification(np.array([0]), np.array([1], np.float32), NAMES)))
+    sink.write(make_item(IMAGE, 3, None, tracked()))
     sink.close()
     text = (tmp_path / "x.csv").read_bytes().decode()
     assert list(csv.reader(io.StringIO(text, newline=""))) == [
-        ["source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2"],
-        ["a, b.mp4", "0", "0.04", "64", "48", NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5"],
-        ["a, b.mp4", "0", "0.04", "64", "48", NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0"],
-        ["clip.mp4", "2", "", "64", "48", NAMES[0], "0", "1.0", "", "", "", ""],
+        ["source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2", "track"],
+        ["a, b.mp4", "0", "0.04", "64", "48", NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5", ""],
+        ["a, b.mp4", "0", "0.04", "64", "48", NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0", ""],
+        ["clip.mp4", "2", "", "64", "48", NAMES[0], "0", "1.0", "", "", "", "", ""],
+        ["clip.mp4", "3", "", "64", "48", NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5", "12"],
+        ["clip.mp4", "3", "", "64", "48", NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0", ""],
     ]
 
 
@@ -94,6 +107,15 @@ def test_records_of_live_sources_are_appended_frame_by_frame(
     second.write(make_item(IMAGE, 0, 0.0, detections()))
     second.close()
     assert written() == lines
+
+
+def test_rows_are_not_appended_below_other_columns(tmp_path: Path) -> None:
+    older = "source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2\nclip.mp4,0,,64,48,cat,0,1.0,,,,\n"
+    (tmp_path / "x.csv").write_text(older)
+    with pytest.raises(SinkError, match=r"x\.csv has other columns .* choose another file$"):
+        CsvSink(tmp_path / "x.csv", append=True)
+    assert (tmp_path / "x.csv").read_text() == older
+    CsvSink(tmp_path / "x.csv")
 
 
 def test_the_suffix_and_the_dash_choose(tmp_path: Path) -> None:

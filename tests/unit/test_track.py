@@ -1,0 +1,198 @@
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.crossings import RATE, Moment, crossings, measure
+
+from pipeline.errors import ConfigError
+from pipeline.track import LOST_AFTER, Tracker
+from pipeline.types import Classification, Detections, Frame, Recognised
+
+NAMES = ("car", "truck", "person")
+THRESHOLD = 0.25
+PLACE = (100.0, 100.0, 180.0, 160.0)
+
+
+def boxes(*rows: tuple[tuple[float, ...], float, int]) -> Detections:
+    corners, scores, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    return Detections(
+        np.array(corners, np.float32).reshape(-1, 4), np.array(labels, np.int64), np.array(scores, np.float32), NAMES
+    )
+
+
+def frame(pts: float | None, stream: int = 0) -> Frame:
+    return Frame(np.zeros((1, 1, 3), np.uint8), "clip.mp4", 0, pts, stream)
+
+
+def follow(tracker: Tracker, found: Detections, pts: float, stream: int = 0) -> Detections:
+    results = tracker(Recognised(frame(pts, stream), found)).results
+    assert isinstance(results, Detections)
+    assert results.tracks_N is not None
+    assert results.tracks_N.dtype == np.int64
+    return results
+
+
+def numbers(tracker: Tracker, found: Detections, *times: float, stream: int = 0) -> list[list[int]]:
+    return [follow(tracker, found, pts, stream).tracks_N.tolist() for pts in times]
+
+
+def test_an_object_gets_its_number_in_its_second_frame_and_keeps_it():
+    still = boxes((PLACE, 0.9, 0), ((300, 100, 380, 160), 0.8, 0))
+    assert numbers(Tracker(THRESHOLD), still, 0.0, 0.04, 0.09) == [[0, 0], [1, 2], [1, 2]]
+
+
+def test_each_source_and_each_run_counts_from_one():
+    still, other = boxes((PLACE, 0.9, 0)), boxes(((300, 100, 380, 160), 0.9, 0))
+    tracker = Tracker(THRESHOLD)
+    assert numbers(tracker, still, 0.0, 0.04) == [[0], [1]]
+    assert numbers(tracker, other, 0.0, 0.04, stream=1) == [[0], [1]]
+    assert numbers(tracker, still, 0.08) == [[1]]
+    assert numbers(Tracker(THRESHOLD), still, 0.0, 0.04) == [[0], [1]]
+
+
+@pytest.mark.parametrize("rate", [5, 30, 120])
+@pytest.mark.parametrize(("away", "number"), [(0.6 * LOST_AFTER, 1), (1.4 * LOST_AFTER, 2)])
+def test_how_long_an_object_may_be_lost_is_counted_in_seconds(rate, away, number):
+    tracker, still = Tracker(THRESHOLD), boxes((PLACE, 0.9, 0))
+    numbers(tracker, still, *(n / rate for n in range(rate + 1)))
+    back = rate + 1 + int(away * rate)
+    numbers(tracker, boxes(), *(n / rate for n in range(rate + 1, back)))
+    assert numbers(tracker, still, back / rate, (back + 1) / rate)[-1] == [number]
+
+
+def test_what_would_be_shown_without_a_tracker_is_shown_in_the_same_order():
+    found = boxes((PLACE, 0.9, 0), ((300, 100, 380, 160), 0.6, 1), ((500, 100, 580, 160), 0.25, 2))
+    tracker = Tracker(THRESHOLD)
+    for pts in (0.0, 0.04, 5.0):
+        tracked = follow(tracker, found, pts)
+        np.testing.assert_array_equal(tracked.boxes_N4, found.boxes_N4)
+        np.testing.assert_array_equal(tracked.scores_N, found.scores_N)
+        np.testing.assert_array_equal(tracked.labels_N, found.labels_N)
+
+
+def test_a_track_may_begin_with_the_lowest_score_that_is_shown():
+    assert numbers(Tracker(0.7), boxes((PLACE, 0.7, 0)), 0.0, 0.04) == [[0], [1]]
+
+
+def test_a_low_score_stays_only_where_it_continues_a_track():
+    tracker = Tracker(THRESHOLD)
+    low_elsewhere = ((300, 100, 380, 160), 0.2, 0)
+    assert numbers(tracker, boxes((PLACE, 0.9, 0), low_elsewhere), 0.0, 0.04, 0.08) == [[0], [1], [1]]
+    weak = follow(tracker, boxes((PLACE, 0.15, 0), low_elsewhere), 0.12)
+    assert weak.tracks_N.tolist() == [1]
+    assert weak.scores_N.tolist() == pytest.approx([0.15])
+
+
+def test_a_good_box_comes_before_a_low_one_that_fits_better():
+    tracker = Tracker(THRESHOLD)
+    numbers(tracker, boxes((PLACE, 0.9, 0)), 0.0, 0.04)
+    beside = (120.0, 100.0, 200.0, 160.0)
+    found = follow(tracker, boxes((beside, 0.8, 0), (PLACE, 0.2, 0)), 0.08)
+    assert found.tracks_N.tolist() == [1]
+    assert found.boxes_N4.tolist() == [list(beside)]
+
+
+def test_a_detector_that_changes_its_mind_does_not_lose_the_object():
+    tracker = Tracker(THRESHOLD)
+    seen = [(0, 0.9), (0, 0.9), (1, 0.5), (1, 0.8), (1, 0.9), (0, 0.3)]
+    followed = [follow(tracker, boxes((PLACE, score, label)), n / 25) for n, (label, score) in enumerate(seen)]
+    assert [each.tracks_N.tolist() for each in followed] == [[0]] + [[1]] * 5
+    # Votes begin with the number. Car: 0.9; truck: 0.5, 1.3 and 2.2.
+    assert [int(each.labels_N[0]) for each in followed] == [0, 0, 0, 1, 1, 1]
+    assert [float(each.scores_N[0]) for each in followed] == pytest.approx([score for _, score in seen])
+
+
+def test_two_classes_on_one_object_are_one_track():
+    twice = boxes((PLACE, 0.9, 0), ((101, 100, 181, 161), 0.7, 1))
+    assert numbers(Tracker(THRESHOLD), twice, 0.0, 0.04, 0.08) == [[0, 0], [1, 0], [1, 0]]
+
+
+def test_two_objects_that_overlap_are_two_tracks():
+    rider = boxes((PLACE, 0.9, 0), ((100, 110, 180, 200), 0.7, 2))
+    assert numbers(Tracker(THRESHOLD), rider, 0.0, 0.04)[-1] == [1, 2]
+
+
+def test_what_has_to_be_hidden_is_passed_on_as_it_is():
+    hide_N4 = np.array([PLACE], np.float32)
+    given = Recognised(frame(0.0), boxes(), hide_N4)
+    tracked = Tracker(THRESHOLD)(given)
+    assert tracked.hide_N4 is hide_N4
+    assert tracked.frame is given.frame
+
+
+def test_a_track_of_a_hidden_class_is_hidden_when_the_model_errs():
+    tracker, nothing = Tracker(THRESHOLD, frozenset({2})), np.empty((0, 4), np.float32)
+    for pts in (0.0, 0.04):
+        tracker(Recognised(frame(pts), boxes((PLACE, 0.9, 2)), np.array([PLACE], np.float32)))
+    erring = tracker(Recognised(frame(0.08), boxes((PLACE, 0.4, 1), ((300, 100, 380, 160), 0.9, 0)), nothing))
+    assert erring.results.labels_N.tolist() == [2, 0]
+    assert erring.hide_N4 is not None
+    assert erring.hide_N4.tolist() == [list(PLACE)]
+
+
+@pytest.mark.parametrize(
+    ("pts", "results"), [(None, boxes()), (0.0, Classification(np.array([0]), np.array([1], np.float32), NAMES))]
+)
+def test_what_cannot_be_tracked_is_a_fault(pts, results):
+    with pytest.raises(ValueError, match="known time"):
+        Tracker(THRESHOLD)(Recognised(frame(pts), results))
+
+
+@pytest.mark.parametrize("package", ["trackers", "supervision"])
+def test_a_missing_package_is_told_with_the_line_that_installs_it(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=rf"package {package}: pip install 'onsight\[track\]'"):
+        Tracker(THRESHOLD)
+
+
+corner = st.sampled_from([-50.0, 0.0, 0.5, 100.0, 100.0, 640.0, 1e6])
+row = st.tuples(st.tuples(corner, corner, corner, corner), st.floats(0.125, 1, width=32), st.integers(0, 2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(1e-3, 1e4), st.lists(row, max_size=6)), max_size=8))
+def test_whatever_the_boxes_are_what_is_shown_stays(moments):
+    tracker, pts = Tracker(THRESHOLD), 0.0
+    for step, rows in moments:
+        pts += step
+        found = boxes(*rows)
+        tracked = follow(tracker, found, pts)
+        assert np.isin(found.scores_N[found.scores_N >= THRESHOLD], tracked.scores_N).all()
+        given = tracked.tracks_N[tracked.tracks_N > 0].tolist()
+        assert len(given) == len(set(given))
+        assert ((tracked.scores_N >= THRESHOLD) | (tracked.tracks_N > 0)).all()
+
+
+# How well it tracks: means over scenes, with a third of the frames lost
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[list[Moment]]:
+    return [crossings(seed=seed, seconds=30) for seed in range(4)]
+
+
+def mean(scores: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([each[name] for each in scores])) for name in scores[0]}
+
+
+@pytest.fixture(scope="module")
+def timed(scenes) -> dict[str, float]:
+    return mean([measure(scene, Tracker(THRESHOLD)) for scene in scenes])
+
+
+def test_crossing_objects_keep_their_numbers_though_frames_are_missing(timed):
+    assert timed["HOTA"] > 0.75
+    assert timed["MOTA"] > 0.85
+    assert timed["IDF1"] > 0.85
+    assert timed["IDSW"] < 6
+    assert timed["tracks"] < 1.2 * timed["objects"]
+
+
+def test_the_time_that_went_by_beats_a_nominal_step(scenes, timed):
+    nominal = [[index / RATE for index in range(len(scene))] for scene in scenes]
+    stepped = mean([measure(scene, Tracker(THRESHOLD), times) for scene, times in zip(scenes, nominal, strict=True)])
+    assert timed["HOTA"] > stepped["HOTA"] + 0.05
+    assert timed["IDF1"] > stepped["IDF1"] + 0.08
+    assert timed["IDSW"] < 0.5 * stepped["IDSW"]
