@@ -1,9 +1,8 @@
-"""Annotated pictures: the boxes of a data set in the format of COCO, numbered by a model's labels."""
+"""Annotated pictures: the boxes of a data set, numbered by a model's labels."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, SourceError
-from training.coco_file import PREFIX, CocoBox, CocoContent, CocoImage, find_file, read_content
+from training.box_layouts import need_boxes
+from training.box_listing import BoxEntry, BoxListing
 from training.findings import plural, shorten
+from training.listing import Split
+from training.splits import apply_split, complete_splits, write_split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +23,11 @@ class AnnotatedImage:
     """A picture and the N objects in it.
 
     Args:
-        width, height: in pixels, as the data set says; the file is not opened.
-        boxes_N4: float32 [N, 4], xyxy in pixels of the picture.
+        width, height: in pixels, as the data set says or, where it does not, as the file has them, upright.
+        boxes_N4: float32 [N, 4], xyxy in pixels of the picture. They may reach out of it.
         labels_N: int64 [N], indices into the labels.
-        crowd_N: bool [N], whether a box holds a crowd: it need not be found, and what is found in it is no mistake.
+        crowd_N: bool [N], whether a box need not be found, and what is found in it is no mistake: a crowd of COCO, what
+            is difficult in VOC.
         area_N: float64 [N], square pixels of the object itself where the data set knows them, of its box elsewhere.
     """
 
@@ -42,10 +45,10 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedSet:
-    """Annotated pictures in the order of their file.
+    """Annotated pictures in the order of their data set.
 
     Args:
-        file: the JSON that was read.
+        file: what was read: a JSON, a YAML, or a folder.
         labels: what `labels_N` of the pictures counts in.
         dropped: how many boxes without any area were left out.
     """
@@ -56,85 +59,127 @@ class AnnotatedSet:
     dropped: int = 0
 
 
-def read_annotated(data: Path, labels: tuple[str, ...]) -> AnnotatedSet:
-    """Reads a data set in the format of COCO.
-
-    `data` is its JSON, or a folder that holds one: the only `.json` right in it or, if there is none, the only
-    `annotations/instances_*.json`. A picture is looked for beside the JSON: right there, in `images`, in the folder
-    called like the JSON (`train2017` for `instances_train2017.json`), and in that folder within `images`. If the JSON
-    lies in a folder `annotations`, the same places beside that folder come next. The first file of that name counts.
-
-    Categories are matched to `labels` by name, their numbers do not matter. A category without boxes need not be known,
-    and labels without a category are fine.
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedSplits:
+    """A detection data set, split.
 
     Args:
+        labels: the names of its classes.
+        sets: a set for each of train, val and test; it may be empty.
+        rows: which picture is where, for `write_split`.
+        notes: what the user should be told, a line each.
+    """
+
+    labels: tuple[str, ...]
+    sets: Mapping[Split, AnnotatedSet]
+    rows: tuple[tuple[str, str, Split], ...]
+    notes: tuple[str, ...]
+
+    def write_split(self, file: Path) -> None:
+        """Writes down which picture is in which split, for `read_splits` to use again; see `splits.write_split`."""
+        write_split(file, self.rows)
+
+
+def read_annotated(data: Path, labels: tuple[str, ...]) -> AnnotatedSet:
+    """Reads a data set without splits, or one split of a data set, in any layout of docs/data.md.
+
+    Classes are matched to `labels` by name, their numbers do not matter. A class without boxes need not be known, and
+    labels without a class are fine.
+
+    Args:
+        data: `instances.json`, its folder, or a data set and the name of its split: `bccd/test`.
         labels: the model's.
 
     Raises:
-        ConfigError: there is no such file, several, or one that is broken, has no boxes or does not fit the labels.
-        SourceError: pictures that it names are missing.
+        ConfigError: there is no such data set, or one that is broken, has no boxes or does not fit the labels.
+        SourceError: pictures that it names are missing, or cannot be read where only they know their size.
     """
-    file = find_file(data)
-    content = read_content(file)
-    numbers = _number_categories(content, labels, file)
-    boxes: dict[int, list[CocoBox]] = {image.id: [] for image in content.images}
-    strange = dict.fromkeys(each.image_id for each in content.annotations if each.image_id not in boxes)
-    if strange:
-        raise ConfigError(f"{file} has boxes of images that it does not list (image_id {shorten([*strange])})")
-    for each in content.annotations:
-        if each.bbox[2] > 0 and each.bbox[3] > 0:
-            boxes[each.image_id].append(each)
-    kept = sum(map(len, boxes.values()))
-    if not kept:
-        raise ConfigError(f"{file} has no boxes: there is nothing to find in its {plural(len(boxes), 'picture')}")
-    paths = _find_pictures(content.images, file)
-    images = [_gather(image, path, boxes[image.id], numbers) for image, path in zip(content.images, paths, strict=True)]
-    return AnnotatedSet(file, labels, tuple(images), len(content.annotations) - kept)
+    found = need_boxes(data)
+    if len(found.splits) > 1:
+        raise ConfigError(f"{data} has several splits: give {' or '.join(str(data / split) for split in found.splits)}")
+    listing = found.read()
+    _refuse_errors(listing)
+    return _number(listing.file, listing.entries, labels)
 
 
-def _number_categories(content: CocoContent, labels: tuple[str, ...], file: Path) -> dict[int, int]:
-    """For the id of each category that has boxes the place of its name in `labels`."""
-    names = {category.id: category.name for category in content.categories}
-    used = dict.fromkeys(each.category_id for each in content.annotations)
-    if lost := [number for number in used if number not in names]:
-        raise ConfigError(f"{file} has boxes of categories that it does not list (category_id {shorten(lost)})")
-    if unknown := list(dict.fromkeys(names[number] for number in used if names[number] not in labels)):
+def read_splits(
+    path: Path,
+    *,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    seed: int = 0,
+    split: Path | None = None,
+) -> AnnotatedSplits:
+    """Reads a data set to train on.
+
+    A split that it lacks is cut by lot, and every picture counts there for the rarest class in it: see
+    `complete_splits`, also for the arguments.
+
+    Args:
+        split: a file that `AnnotatedSplits.write_split` made; its split is used again.
+
+    Raises:
+        ConfigError, SourceError: as `read_annotated`; or the data set is not the one that `split` was made from.
+    """
+    listing = need_boxes(path).read()
+    _refuse_errors(listing)
+    by_rarest = listing.by_rarest()
+    if split is None:
+        splits, notes = complete_splits(by_rarest, val_fraction, test_fraction, seed)
+    else:
+        splits, notes = apply_split(by_rarest, split), []
+    parts: dict[Split, list[BoxEntry]] = {"train": [], "val": [], "test": []}
+    for entry, one in zip(listing.entries, splits, strict=True):
+        parts[one].append(entry)
+    sets = {one: _number(listing.file, part, listing.classes) for one, part in parts.items()}
+    rows = [(listing.name(e.path), e.label, one) for e, one in zip(by_rarest.entries, splits, strict=True)]
+    return AnnotatedSplits(
+        listing.classes, sets, tuple(rows), (*(finding.message for finding in listing.findings), *notes)
+    )
+
+
+def _refuse_errors(listing: BoxListing) -> None:
+    for finding in listing.findings:
+        if finding.severity == "error":
+            raise (SourceError if finding.kind == "missing_file" else ConfigError)(finding.message)
+    if unread := [entry.path for entry in listing.entries if not all(entry.size)]:
+        which = f"{plural(len(unread), 'picture')} ({shorten([listing.name(path) for path in unread])})"
+        raise SourceError(
+            f"cannot read {which} of {listing.file}, to which its boxes are relative: remove or copy again"
+        )
+    if not any(entry.solid.any() for entry in listing.entries):
+        pictures = plural(len(listing.entries), "picture")
+        raise ConfigError(f"{listing.file} has no boxes: there is nothing to find in its {pictures}")
+
+
+def _number(file: Path, entries: Sequence[BoxEntry], labels: tuple[str, ...]) -> AnnotatedSet:
+    numbers = _match_classes(file, entries, labels)
+    images = tuple(_number_image(entry, numbers) for entry in entries)
+    return AnnotatedSet(file, labels, images, sum(len(entry.labels) for entry in entries) - sum(map(len, images)))
+
+
+def _match_classes(file: Path, entries: Sequence[BoxEntry], labels: tuple[str, ...]) -> dict[str, int]:
+    """The place in `labels` of each class that has boxes."""
+    used = dict.fromkeys(label for entry in entries for label in entry.labels)
+    if unknown := [name for name in used if name not in labels]:
         near = get_close_matches(unknown[0], labels, n=1)
         hint = f"; did you mean {near[0]!r} by {unknown[0]!r}?" if near else ""
         which = f"{plural(len(unknown), 'category', 'categories')} that the model does not know ({shorten(unknown)})"
         raise ConfigError(f"{file} has {which}: rename them to the model's labels, or remove their boxes{hint}")
-    if double := [names[number] for number in used if labels.count(names[number]) > 1]:
+    if double := [name for name in used if labels.count(name) > 1]:
         raise ConfigError(f"the model has several labels {double[0]!r}: they cannot be told apart by name")
-    return {number: labels.index(names[number]) for number in used}
+    return {name: labels.index(name) for name in used}
 
 
-def _find_pictures(images: Sequence[CocoImage], file: Path) -> list[Path]:
-    folder = Path(os.path.abspath(file.parent))
-    roots = [folder, folder.parent] if folder.name == "annotations" else [folder]
-    split = file.stem.removeprefix(PREFIX)
-    wanted = [root / inner for root in roots for inner in ("", "images", split, f"images/{split}")]
-    places = [place for place in wanted if os.path.isdir(place)]
-    found = [_first_file([place / image.file_name for place in places]) for image in images]
-    missing = [image.file_name for image, path in zip(images, found, strict=True) if path is None]
-    if missing:
-        which = f"{plural(len(missing), 'picture')} ({shorten(missing)}) of {file}"
-        raise SourceError(f"cannot find {which}: put them beside it; looked in {', '.join(map(str, places))}")
-    return [path for path in found if path is not None]
-
-
-def _first_file(paths: Sequence[Path]) -> Path | None:
-    return next((path for path in paths if os.path.isfile(path)), None)
-
-
-def _gather(image: CocoImage, path: Path, boxes: Sequence[CocoBox], numbers: dict[int, int]) -> AnnotatedImage:
-    xywh_N4 = np.array([each.bbox for each in boxes], np.float64).reshape(-1, 4)
-    areas = [each.bbox[2] * each.bbox[3] if each.area is None else each.area for each in boxes]
+def _number_image(entry: BoxEntry, numbers: Mapping[str, int]) -> AnnotatedImage:
+    width, height = entry.size
+    solid_N = entry.solid
     return AnnotatedImage(
-        path=path,
-        width=image.width,
-        height=image.height,
-        boxes_N4=np.concatenate([xywh_N4[:, :2], xywh_N4[:, :2] + xywh_N4[:, 2:]], 1).astype(np.float32),
-        labels_N=np.array([numbers[each.category_id] for each in boxes], np.int64),
-        crowd_N=np.array([each.iscrowd for each in boxes], np.bool_),
-        area_N=np.array(areas, np.float64),
+        path=entry.path,
+        width=width,
+        height=height,
+        boxes_N4=entry.boxes_N4[solid_N].astype(np.float32),
+        labels_N=np.array([numbers[label] for label in entry.labels], np.int64)[solid_N],
+        crowd_N=entry.crowd_N[solid_N],
+        area_N=entry.area_N[solid_N],
     )

@@ -23,44 +23,42 @@ DISTANCE = 8
 
 _WORST_FIRST = (
     *("leak", "near_leak", "contradiction", "unreadable", "missing_file"),
+    *("broken", "unknown_image", "unknown_category", "other_size", "outside_box"),
     *("one_class", "empty_class", "unknown_class", "missing_class"),
 )
+_SEVEREST = ("error", "warning", "note")
 
 Watch = Callable[[Iterable[Facts], int], Iterable[Facts]]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check_data` found, the worst first.
+    """What `check_data` or `check_boxes` found, the worst first.
 
     Args:
-        counts: images by class and by split; the split is `all` where the data set gives none.
-        slices: the same by slice.
+        splits: images by split, the unreadable ones too; the split is `all` where the data set gives none.
+        counts: images by class and by split; of detection data, boxes.
+        slices: images by slice and by split.
+        boxes: how many there are; None: a data set of a classifier.
     """
 
     path: Path
+    splits: dict[str, int]
     counts: dict[str, dict[str, int]]
     slices: dict[str, dict[str, int]]
     findings: tuple[Finding, ...]
+    boxes: int | None = None
 
     @property
     def images(self) -> int:
         """How many there are, the unreadable ones too."""
-        return sum(sum(counts.values()) for counts in self.counts.values())
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """Images by split."""
-        total: Counter[str] = Counter()
-        for counts in self.counts.values():
-            total.update(counts)
-        return dict(total)
+        return sum(self.splits.values())
 
     @property
     def imbalance(self) -> float:
-        """Images to train on of the largest class for one of the smallest."""
+        """Images to train on, or boxes, of the largest class for one of the smallest."""
         sizes = training_sizes(self.counts).values()
-        return max(sizes) / max(min(sizes), 1)
+        return max(sizes, default=0) / max(min(sizes, default=0), 1)
 
     def number(self, severity: str) -> int:
         """How many findings are of a severity."""
@@ -71,6 +69,7 @@ class Report:
             "path": str(self.path),
             "images": self.images,
             "splits": self.splits,
+            **({} if self.boxes is None else {"boxes": self.boxes}),
             "classes": self.counts,
             "slices": self.slices,
             "imbalance": round(self.imbalance, 2),
@@ -121,20 +120,27 @@ def check_data(
     findings = [
         *listing.findings,
         *judge_files(pictures),
-        *_compare([picture for picture in pictures if not picture.facts.fault], distance),
+        *compare(pictures, distance),
         *judge_balance(training_sizes(counts)),
         *judge_slices(slices),
     ]
-    findings.sort(key=_rank)
-    return Report(path, counts, slices, tuple(findings))
+    return Report(path, count_splits(pictures), counts, slices, worst_first(findings))
 
 
 def training_sizes(counts: dict[str, dict[str, int]]) -> dict[str, int]:
-    """Images to train on by class: those in train, or all where nothing is split."""
+    """Images to train on, or boxes, by class: those in train, or all where nothing is split."""
     return {label: splits.get("train", splits.get("all", 0)) for label, splits in counts.items()}
 
 
-def _compare(pictures: Sequence[Picture], distance: int) -> list[Finding]:
+def count_splits(pictures: Iterable[Picture]) -> dict[str, int]:
+    """Pictures by split; `all` where nothing is split."""
+    counts = Counter(picture.split or "all" for picture in pictures)
+    return {split: counts[split] for split in ("all", "train", "val", "test") if split in counts}
+
+
+def compare(pictures: Sequence[Picture], distance: int) -> list[Finding]:
+    """Pictures that are the same, or nearly: their hashes differ in at most `distance` bits."""
+    pictures = [picture for picture in pictures if not picture.facts.fault]
     findings = list(judge_same(pictures))
     once = list(
         {picture.facts.same_pixels: picture for picture in reversed(pictures) if not picture.facts.plain}.values()
@@ -165,8 +171,13 @@ def _count(
     return {name: dict(splits) for name, splits in counts.items()}
 
 
-def _rank(finding: Finding) -> tuple[bool, int]:
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """By severity, and errors by their kind."""
+    return tuple(sorted(findings, key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[int, int]:
     return (
-        finding.severity != "error",
+        _SEVEREST.index(finding.severity),
         _WORST_FIRST.index(finding.kind) if finding.kind in _WORST_FIRST else len(_WORST_FIRST),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.errors import ConfigError
 from pipeline.extras import needing
 from training.console import echo
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _FINE, _FAULTY = 0, 2
 _NAMED = 3
 _CLASSES = 12
+_BOXES = ("coco", "yolo", "voc")
 
 
 @click.group()
@@ -32,7 +34,7 @@ def data() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--layout",
-    type=click.Choice(["auto", "folders", "csv", "cifar", "imagenet"]),
+    type=click.Choice(["auto", "folders", "csv", "cifar", "imagenet", *_BOXES]),
     default="auto",
     show_default=True,
     help="How the data set is laid out.",
@@ -49,19 +51,20 @@ def data() -> None:
     metavar="BITS",
     help="Bits of 64 in which the hashes of nearly equal pictures may differ; 0 looks for equal ones only.",
 )
+@click.option(
+    "--preview", type=click.Path(path_type=Path), help="A .jpg or .png to draw: 20 pictures with their boxes."
+)
+@click.option("--seed", default=0, show_default=True, help="Chooses the pictures of the preview.")
 @click.option("--strict", is_flag=True, help="Warnings are errors, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with the names of all files, instead of text.")
-def check(path: Path, strict: bool, as_json: bool, near: int, **flags: Any) -> int:
-    """Find what would spoil a training with PATH, a folder or a CSV.
+def check(path: Path, strict: bool, as_json: bool, preview: Path | None, seed: int, **flags: Any) -> int:
+    """Find what would spoil a training with PATH: class folders, a CSV, or boxes in COCO JSON, YOLO text or VOC XML.
 
     Exit code 2 if there are errors: images that cannot be read, a picture in two splits or under two labels, an empty
-    class, one class only.
+    class, one class only; boxes outside their picture, of unknown categories or of images that are missing.
     """
     with needing("training"):
-        from training.check import check_data
-
-    watch = _show_progress if sys.stderr.isatty() else None
-    report = check_data(path, **flags, distance=near, watch=watch)
+        report = _check(path, preview=preview, seed=seed, **flags)
     if as_json:
         echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -81,10 +84,31 @@ def unpack(path: Path, output: Path) -> None:
     echo(f"{unpack_cifar(path, output):,} images in {output}")
 
 
+def _check(
+    path: Path, *, layout: Any, slice: str | None, split: Path | None, near: int, preview: Path | None, seed: int
+) -> Report:
+    from training.box_layouts import find_boxes
+    from training.boxes_check import check_boxes
+    from training.check import check_data
+    from training.preview import write_preview
+
+    watch = _show_progress if sys.stderr.isatty() else None
+    if layout not in _BOXES and (layout != "auto" or find_boxes(path) is None):
+        if preview is not None:
+            raise ConfigError(f"{path} holds no boxes: --preview draws those of detection data; leave it out")
+        return check_data(path, layout=layout, slice=slice, split=split, distance=near, watch=watch)
+    if slice is not None:
+        raise ConfigError(f"{path} holds boxes: --slice counts the images of a classifier; leave it out")
+    if preview is not None:
+        write_preview(path, preview, layout=layout, seed=seed)
+    return check_boxes(path, layout=layout, split=split, distance=near, watch=watch)
+
+
 def _tell(report: Report) -> Iterator[str]:
     splits = "".join(f", {split} {count:,}" for split, count in report.splits.items() if split != "all")
-    yield f"{report.path}: {report.images:,} images, {len(report.counts):,} classes{splits}"
-    yield from _tell_counts("classes", report.counts)
+    boxes = "" if report.boxes is None else f" {report.boxes:,} boxes,"
+    yield f"{report.path}: {report.images:,} images,{boxes} {len(report.counts):,} classes{splits}"
+    yield from _tell_counts("classes" if report.boxes is None else "boxes", report.counts)
     yield from _tell_counts("slices", report.slices)
     for finding in report.findings:
         yield from _tell_finding(finding)

@@ -1,8 +1,7 @@
-"""The JSON of a data set in the format of COCO: where it lies, and what is read of it."""
+"""The JSON of a data set in the format of COCO: what is read of it."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +10,6 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from pipeline.errors import ConfigError
 from training.findings import shorten
-from training.folders import files_in
-
-PREFIX = "instances_"
 
 _Pixels = Annotated[FiniteFloat, Field(ge=0)]
 
@@ -32,16 +28,17 @@ class CocoBox(BaseModel):
 
     image_id: int
     category_id: int
-    bbox: tuple[_Pixels, _Pixels, _Pixels, _Pixels]
+    bbox: tuple[FiniteFloat, FiniteFloat, _Pixels, _Pixels]
     area: _Pixels | None = None
     iscrowd: bool = False
 
 
 class CocoCategory(BaseModel):
-    """A class. Numbers may have gaps."""
+    """A class, or a group of them: the `supercategory` of others. Numbers may have gaps."""
 
     id: int
     name: str
+    supercategory: str | None = None
 
 
 class CocoContent(BaseModel):
@@ -50,30 +47,6 @@ class CocoContent(BaseModel):
     images: list[CocoImage]
     annotations: list[CocoBox]
     categories: list[CocoCategory]
-
-
-def find_file(data: Path) -> Path:
-    """`data` itself, or the one JSON in that folder; see `read_annotated`.
-
-    Raises:
-        ConfigError: there is none, or more than one.
-    """
-    if os.path.isfile(data):
-        if data.suffix.lower() != ".json":
-            raise ConfigError(f"{data} is no .json file: give annotations in the format of COCO, or their folder")
-        return data
-    if not os.path.isdir(data):
-        raise ConfigError(f"{data} does not exist: check the path")
-    found = _jsons_in(data)
-    below = data / "annotations"
-    if not found and os.path.isdir(below):
-        found = [path for path in _jsons_in(below) if path.name.startswith(PREFIX)]
-    if not found:
-        raise ConfigError(f"{data} holds no annotations in the format of COCO (a .json file): give their path")
-    if len(found) > 1:
-        named = shorten([path.relative_to(data) for path in found])
-        raise ConfigError(f"{data} holds several .json files ({named}): give one of them")
-    return found[0]
 
 
 def read_content(file: Path) -> CocoContent:
@@ -96,10 +69,6 @@ def read_content(file: Path) -> CocoContent:
     return content
 
 
-def _jsons_in(folder: Path) -> list[Path]:
-    return [path for path in files_in(folder) if path.suffix.lower() == ".json"]
-
-
 def _repeated(ids: list[int]) -> list[int]:
     return [number for number, count in Counter(ids).items() if count > 1]
 
@@ -114,5 +83,5 @@ def _explain(failure: ValidationError, file: Path) -> str:
         return f"{file} is not in the format of COCO: it has no {lacks}"
     name = f"{file}: number {where[1] + 1:,} of its {where[0]}"
     if where[2:3] == ("bbox",):
-        return f"{name} has no usable bbox: x, y, width and height have to be finite numbers, none below 0"
+        return f"{name} has no usable bbox: x, y, width and height have to be finite numbers, no size below 0"
     return f"{name} has no usable {where[2]}: {what}" if len(where) > 2 else f"{name} is broken: {what}"

@@ -18,7 +18,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import OnsightError, SourceError
 from pipeline.schedule import available_cores
@@ -32,6 +32,7 @@ _DEEP = ("I", "F")  # beginnings of the modes with more than 8 bits
 _FORMATS = frozenset({"JPEG", "MPO", "PNG", "BMP", "WEBP", "PPM"})  # that Pillow and OpenCV decode alike
 _MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _LARGE = 2**26  # pixels
+_LYING = range(5, 9)  # EXIF orientations that exchange width and height
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,17 @@ def examine(path: Path) -> Facts:
             return _decode(path, data)
     except Exception as error:  # decoders of broken files raise whatever they like
         return Facts(fault=_say(error))
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels as it is shown, from the head of the file alone; 0 and 0 if that cannot be read."""
+    try:
+        with warnings.catch_warnings(), _any_size(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+            return (image.height, image.width) if turned else image.size
+    except Exception:  # decoders of broken files raise whatever they like
+        return 0, 0
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 NAMED = 3
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ def error(kind: str, message: str, files: Iterable[tuple[str, ...]] = ()) -> Fin
 def warning(kind: str, message: str, files: Iterable[tuple[str, ...]] = ()) -> Finding:
     """Something to look at."""
     return Finding("warning", kind, message, tuple(files))
+
+
+def note(kind: str, message: str, files: Iterable[tuple[str, ...]] = ()) -> Finding:
+    """Something to know, which may well be meant."""
+    return Finding("note", kind, message, tuple(files))
 
 
 def shorten(names: Sequence[object], most: int = NAMED) -> str:

@@ -60,18 +60,23 @@ def _children(folder: Path) -> list[Path]:
         _refuse(failure)
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a text in UTF-8 that are not blank.
+def read_text(file: Path) -> str:
+    """A text in UTF-8, without its byte order mark.
 
     Raises:
         ConfigError: it is none, or cannot be read.
     """
     try:
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is no text in UTF-8: copy it again") from None
     except OSError as failure:
         _refuse(failure)
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text that are not blank; see `read_text`."""
+    return [line for line in read_text(file).splitlines() if line.strip()]
 
 
 def _refuse(failure: OSError) -> NoReturn:

@@ -79,6 +79,14 @@ def test_boxes_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
     assert [len(image) for image in found.images] == [2, 0]
 
 
+def test_boxes_may_begin_outside_the_picture(tmp_path: Path) -> None:
+    values = content()
+    values["annotations"][0]["bbox"] = [-1.5, -2, 10, 20]
+    np.testing.assert_array_equal(
+        read_annotated(write(tmp_path, values), LABELS).images[0].boxes_N4[0], [-1.5, -2, 8.5, 18]
+    )
+
+
 def test_categories_without_boxes_need_not_be_known(tmp_path: Path) -> None:
     values = content()
     values["categories"] += [{"id": 0, "name": "everything"}, {"id": 1, "name": "traffic light"}]
@@ -142,18 +150,45 @@ def test_the_first_place_counts_and_names_may_have_folders(tmp_path: Path, monke
 
 def test_paths_that_lead_to_no_annotations(tmp_path: Path) -> None:
     assert "gone does not exist" in refusal(tmp_path / "gone")
-    assert "holds no annotations in the format of COCO" in refusal(tmp_path)
+    assert "holds no annotations that can be read: give a .json in the format of COCO, a YAML" in refusal(tmp_path)
     (tmp_path / "boxes.csv").touch()
-    assert "is no .json file" in refusal(tmp_path / "boxes.csv")
+    assert "boxes.csv is no annotation that can be read: give a .json" in refusal(tmp_path / "boxes.csv")
+    (tmp_path / "labels").mkdir()
+    assert "has labels/ and no YAML with the names of their classes: write a data.yaml" in refusal(tmp_path)
 
 
 def test_several_files_are_named(tmp_path: Path) -> None:
-    for name in ("train.json", "val.json"):
+    for name in ("train.json", "more.json"):
         write(tmp_path / "one", name=name)
-        write(tmp_path / "two" / "annotations", name=f"instances_{name}")
-    assert "several .json files (train.json, val.json): give one" in refusal(tmp_path / "one")
-    named = ", ".join(str(Path("annotations", f"instances_{name}.json")) for name in ("train", "val"))
+    for name in ("instances_train2014.json", "instances_train2017.json"):
+        write(tmp_path / "two" / "annotations", name=name)
+    assert "several .json files (more.json, train.json): give one" in refusal(tmp_path / "one")
+    named = "annotations/instances_train2014.json, annotations/instances_train2017.json"
     assert f"several .json files ({named}): give one" in refusal(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("train.json", "val.json"),
+        ("annotations/instances_train2017.json", "annotations/instances_val2017.json"),
+        ("train/_annotations.coco.json", "valid/_annotations.coco.json"),
+    ],
+)
+def test_one_split_is_read_by_its_name(tmp_path: Path, train: str, val: str) -> None:
+    for name in (train, val):
+        file = write(tmp_path, name=name)
+        write(file.parent, name=file.name)  # its pictures, beside it
+    assert read_annotated(tmp_path / "val", LABELS).file == tmp_path / val
+    told = refusal(tmp_path)
+    assert told == f"{tmp_path} has several splits: give {tmp_path / 'train'} or {tmp_path / 'val'}"
+    assert "test does not exist" in refusal(tmp_path / "test")
+
+
+def test_a_json_of_something_else_may_lie_beside(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"images": 3}')
+    file = write(tmp_path)
+    assert read_annotated(tmp_path, LABELS).file == file
 
 
 @pytest.mark.parametrize(
@@ -175,7 +210,7 @@ def test_files_that_are_not_in_the_format(tmp_path: Path, text: str, told: str) 
 
 
 @pytest.mark.parametrize(
-    "box", [[0, 0, float("nan"), 5], [0, float("inf"), 5, 5], [-1, 0, 5, 5], [0, 0, 5, -5], [0, 0, 5], "box", None]
+    "box", [[0, 0, float("nan"), 5], [0, float("inf"), 5, 5], [0, 0, -1, 5], [0, 0, 5, -5], [0, 0, 5], "box", None]
 )
 def test_boxes_that_are_none(tmp_path: Path, box: Any) -> None:
     values = content()
@@ -206,10 +241,12 @@ def test_values_that_do_not_fit(tmp_path: Path, kind: str, key: str, value: Any)
 def test_ids_that_lead_nowhere_or_to_two(tmp_path: Path) -> None:
     values = content()
     values["annotations"][0]["image_id"] = 5
-    assert "boxes of images that it does not list (image_id 5)" in refusal(write(tmp_path, values))
+    assert "1 box of images that it does not list (image_id 5): list them, or remove their boxes" in refusal(
+        write(tmp_path, values)
+    )
     values = content()
     values["annotations"][0]["category_id"] = 5
-    assert "boxes of categories that it does not list (category_id 5)" in refusal(write(tmp_path, values))
+    assert "1 box of categories that it does not list (category_id 5)" in refusal(write(tmp_path, values))
     values = content()
     values["images"][1]["id"] = 7
     assert "several images of one id (7)" in refusal(write(tmp_path, values))
