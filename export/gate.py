@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from export.frames import FrameModel
 from export.gate_boxes import match_boxes
 from export.options import Precision
-from pipeline.contract import ModelContract
 from pipeline.errors import ModelError
 from pipeline.model import OnnxModel, Outputs
 from pipeline.preprocess import plan_geometry, write_input
 from pipeline.types import Image
+from training.frames import TorchModel
 
 BATCHES = (1, 3, 8)
 FRAMES = ((480, 640), (720, 1280), (500, 333))
@@ -75,23 +74,16 @@ def compare(network: FrameModel, model: OnnxModel, images: Sequence[Image], prec
     """
     check = _check_classes if model.contract.task == "classify" else _check_boxes
     allowed = tolerance(precision, model.device)
+    torch_model = TorchModel(network, model.contract)
     worst = Parity()
     for size, inputs_BHW3 in _inputs(model, images):
         where = f"at batch {len(inputs_BHW3)}, frames {size[1]} x {size[0]}"
-        theirs, ours = run_network(network, model.contract, inputs_BHW3), model.infer(inputs_BHW3)
+        theirs, ours = torch_model.infer(inputs_BHW3), model.infer(inputs_BHW3)
         try:
             worst = worst.worst(check(ours, theirs, allowed))
         except ModelError as error:
             raise ModelError(f"the file is not the network: {where}, {error}") from None
     return worst
-
-
-def run_network(network: FrameModel, contract: ModelContract, frames_BHW3: Image) -> Outputs:
-    """What the network itself gives for frames uint8 [B, H, W, 3], as `OnnxModel.infer` returns it."""
-    with torch.inference_mode():
-        found = network(torch.from_numpy(frames_BHW3))
-    each = found if isinstance(found, tuple) else (found,)
-    return {name: value.numpy() for name, value in zip(contract.outputs, each, strict=True)}
 
 
 def _inputs(model: OnnxModel, images: Sequence[Image]) -> Iterator[tuple[tuple[int, int], Image]]:

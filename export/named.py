@@ -8,21 +8,21 @@ from pydantic import JsonValue
 from torchvision import models as tv
 
 from export.classifier import ClassifierHead
-from export.detectors import build_detector, detector_parts, detector_size
+from export.detectors import detector_parts
 from export.labels import read_labels
 from export.origin import Origin, Provenance, sha256, tool_versions
-from export.raw_heads import Detector
 from pipeline.contract import ClassifierSpec, InputSpec, ModelContract
 from pipeline.errors import ConfigError
 from training import recipe
+from training.detectors import TORCHVISION, build_detector, detector_size
 from training.inputs import plan_inputs
 from training.models import build_network, head_tensors, library_versions, resolve_name
+from training.raw_heads import Detector
 from training.recipe import ModelSpec
 from training.weights import State, choose_state, load_weights
 
 _IMAGENET = 1000
 _COCO = 91  # as torchvision counts: 80 classes, gaps between them, and the background
-_TORCHVISION = "torchvision:"
 _NO_EPSILON = "retinanet_resnet50_fpn_coco-"  # torchvision's own file, wherever it lies
 
 
@@ -40,7 +40,7 @@ def open_network(name: str, weights: str, labels: str | None, size: int | None, 
         OnsightError: no such network, weights or labels, or they do not fit.
     """
     weights = "pretrained" if weights == "DEFAULT" else weights
-    bare = name.removeprefix(_TORCHVISION)
+    bare = name.removeprefix(TORCHVISION)
     if bare in tv.list_models(module=tv.detection):
         return _open_detector(bare, weights, labels, size, about)
     return _open_classifier(name, weights, labels, size, about)
@@ -89,7 +89,7 @@ def _open_detector(name: str, weights: str, labels: str | None, size: int | None
         input=InputSpec(height=height, width=width),
         resize=parts.resize,
         detector=parts.detector,
-        provenance=_tell(f"{_TORCHVISION}{name}", name, weights, about),
+        provenance=_tell(f"{TORCHVISION}{name}", name, weights, about),
     )
     return Origin(parts.network, parts.head, contract, parts.mean, parts.std)
 

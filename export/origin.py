@@ -21,7 +21,7 @@ from training.runs import METRICS
 
 Provenance = dict[str, JsonValue]
 
-_KEPT = ("split", "n", "accuracy", "top5", "precision", "recall", "f1", "ece", "intervals")
+_KEPT = ("split", "n", "accuracy", "top5", "map", "map50", "map75", "precision", "recall", "f1", "ece", "intervals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ def open_checkpoint(path: Path, about: Provenance) -> Origin:
     trained = load_checkpoint(path)
     provenance = {**_tell_training(trained, path), **about}
     contract = trained.contract.model_copy(update={"provenance": provenance})
-    return Origin(trained.network, ClassifierHead(trained.temperature or 1.0), contract, trained.mean, trained.std)
+    head = ClassifierHead(trained.temperature or 1.0) if trained.head is None else trained.head
+    return Origin(trained.network, head, contract, trained.mean, trained.std)
 
 
 def _tell_training(trained: Trained, path: Path) -> Provenance:

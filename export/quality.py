@@ -11,18 +11,18 @@ from typing import Literal, Protocol, cast
 from pydantic import JsonValue
 
 from export.frames import FrameModel
-from export.gate import run_network
 from export.options import Precision
 from export.pictures import fingerprint
 from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError
-from pipeline.model import Model, OnnxModel, Outputs
+from pipeline.model import Model, OnnxModel
 from pipeline.settings import settle
-from pipeline.types import Classification, Image
+from pipeline.types import Classification
 from training.annotated import AnnotatedImage, read_annotated
 from training.coco import average_precision
+from training.frames import TorchModel
 from training.predict import recognise_pictures
-from training.predict_boxes import detect
+from training.predict_boxes import check_sizes, detect
 from training.samples import Sample, read_split
 
 _BATCH = 8
@@ -87,24 +87,11 @@ def open_truth(data: Path, contract: ModelContract) -> Truth:
 def measure(truth: Truth, network: FrameModel, models: Mapping[Precision, OnnxModel]) -> Quality:
     """Judges the network and the files that were made of it."""
     contract = next(iter(models.values())).contract
-    of_network, unread = truth.judge(_Network(network, contract))
+    of_network, unread = truth.judge(TorchModel(network, contract))
     values = {"network": of_network} | {str(precision): truth.judge(model)[0] for precision, model in models.items()}
     read = [i for i in range(len(truth.paths)) if i not in unread]
     known = fingerprint([truth.paths[i] for i in read], [truth.tell(i) for i in read])
     return Quality(truth.metric, len(read), known, values, tuple(unread.values()))
-
-
-class _Network:
-    """A network in the place of a file: its pictures take the same way."""
-
-    device = "cpu"
-
-    def __init__(self, network: FrameModel, contract: ModelContract) -> None:
-        self.contract = contract
-        self._network = network
-
-    def infer(self, frames_BHW3: Image) -> Outputs:
-        return run_network(self._network, self.contract, frames_BHW3)
 
 
 class _Classes:
@@ -146,12 +133,7 @@ class _Boxes:
     def judge(self, model: Model) -> tuple[float, Unread]:
         seen = detect(model, self.paths, iou=self._iou, batch=_BATCH)
         read = [i for i in range(len(self.paths)) if i not in seen.unread]
-        for image, size in ((self._images[i], seen.sizes[i]) for i in read):
-            if size != (image.height, image.width):
-                raise ConfigError(
-                    f"{image.path} has {size[1]} x {size[0]} pixels, and {image.width} x {image.height} by its "
-                    "annotation: its boxes fit nothing; annotate it as it is"
-                )
+        check_sizes(self._images, seen)
         found = average_precision([self._images[i] for i in read], [seen.found[i] for i in read], self._labels).map
         if found is None:
             raise ConfigError("the pictures that can be read show no objects of the model's classes: give others")

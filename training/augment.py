@@ -31,14 +31,7 @@ def build_augment(spec: AugmentSpec, inputs: Inputs) -> v2.Transform:
         steps.append(v2.RandomResizedCrop(size, spec.scale, spec.ratio, interpolation=mode, antialias=True))
     elif spec.crop == "pad":
         steps.append(v2.RandomCrop(size, padding=spec.padding, padding_mode="reflect"))
-    if spec.flip and spec.flip != "alternate":
-        steps.append(v2.RandomHorizontalFlip(spec.flip))
-    if spec.flip_vertical:
-        steps.append(v2.RandomVerticalFlip(spec.flip_vertical))
-    if spec.rotation:
-        steps.append(v2.RandomRotation(spec.rotation, interpolation=InterpolationMode.BILINEAR, fill=fill))
-    if spec.brightness or spec.contrast or spec.saturation or spec.hue:
-        steps.append(v2.ColorJitter(spec.brightness, spec.contrast, spec.saturation, spec.hue))
+    steps += [*turns(spec, fill), *colours(spec)]
     if spec.policy == "rand":
         steps.append(v2.RandAugment(spec.rand_ops, spec.rand_magnitude, fill=fill))
     elif spec.policy == "trivial":
@@ -46,6 +39,25 @@ def build_augment(spec: AugmentSpec, inputs: Inputs) -> v2.Transform:
     if spec.erasing:
         steps.append(v2.RandomErasing(spec.erasing, value=fill))
     return v2.Compose(steps) if steps else v2.Identity()
+
+
+def turns(spec: AugmentSpec, fill: list[int]) -> list[v2.Transform]:
+    """Mirror images and rotations; boxes go with the picture."""
+    steps: list[v2.Transform] = []
+    if spec.flip and spec.flip != "alternate":
+        steps.append(v2.RandomHorizontalFlip(spec.flip))
+    if spec.flip_vertical:
+        steps.append(v2.RandomVerticalFlip(spec.flip_vertical))
+    if spec.rotation:
+        steps.append(v2.RandomRotation(spec.rotation, interpolation=InterpolationMode.BILINEAR, fill=fill))
+    return steps
+
+
+def colours(spec: AugmentSpec) -> list[v2.Transform]:
+    """Other light and other colours."""
+    if not (spec.brightness or spec.contrast or spec.saturation or spec.hue):
+        return []
+    return [v2.ColorJitter(spec.brightness, spec.contrast, spec.saturation, spec.hue)]
 
 
 class Mixer:

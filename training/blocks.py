@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.errors import ConfigError
+from training.raw_heads import Detector
 from training.recipe import at_epoch
 
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
@@ -17,10 +18,13 @@ _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.modules.instancenorm._Insta
 def blocks_of(network: nn.Module) -> list[list[nn.Module]]:
     """The modules that hold parameters, first to last; plain containers are opened, a norm joins what it follows.
 
-    The last block is the head.
+    The last block is the head: of a detector, everything that is not its backbone's own.
     """
+    if isinstance(network, Detector):
+        body, *further = network.backbone.children()
+        return [*blocks_of(body), [*further, network.head]]
     blocks: list[list[nn.Module]] = []
-    for module in _open(network):
+    for _, module in open_containers(network):
         if not any(True for _ in module.parameters()):
             continue
         if blocks and (isinstance(module, _NORMS)):
@@ -30,12 +34,13 @@ def blocks_of(network: nn.Module) -> list[list[nn.Module]]:
     return blocks
 
 
-def _open(module: nn.Module) -> Iterator[nn.Module]:
-    for child in module.children():
+def open_containers(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The children of `module` with their names in it, first to last; plain containers are opened."""
+    for name, child in module.named_children():
         if type(child) in (nn.Sequential, nn.ModuleList):
-            yield from _open(child)
+            yield from open_containers(child, f"{prefix}{name}.")
         else:
-            yield child
+            yield prefix + name, child
 
 
 def depths(network: nn.Module) -> dict[str, int]:

@@ -144,7 +144,7 @@ class Journal(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._note(batch.failed)
-        self._pictures += len(batch.labels_B)
+        self._pictures += len(batch.images_B3HW)
         self._trained = time.perf_counter() - self._began
 
     def on_validation_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, *_: Any) -> None:
@@ -180,4 +180,6 @@ class Journal(Callback):
         parts += [f"train loss {metrics['train/loss']:.4f}"] if "train/loss" in metrics else []
         if "val/loss" in metrics:
             parts += [f"val loss {metrics['val/loss']:.4f}, accuracy {100 * metrics['val/accuracy']:.2f} %"]
+        if "val/map" in metrics:
+            parts += [f"val mAP {metrics['val/map']:.4f}, mAP50 {metrics['val/map50']:.4f}"]
         return "  ".join([*parts, f"{self._trained:.1f} s, {100 * share:.0f} % waiting for data"])

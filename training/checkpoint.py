@@ -19,8 +19,10 @@ from torch import nn
 from pipeline import contract
 from pipeline.errors import OnsightError, SinkError
 from pipeline.sinks.partial import partial_path
+from training.detect_model import build_trainable
 from training.inputs import Inputs
 from training.models import build_network, library_versions
+from training.raw_heads import Detector, DetectorHead, RawDetector
 from training.recipe import Recipe, Rgb
 from training.weights import load_exactly, read_pickle
 
@@ -37,12 +39,14 @@ class Trained:
     """A network with all that is needed to use it.
 
     `network`: in evaluation mode, takes float32 [B, 3, H, W], RGB, (value ÷ 255 - `mean`) ÷ `std`, returns logits
-    [B, C]; with averaged weights, if they were averaged. `metrics`: of the validation after which it was saved.
+    [B, C]; with averaged weights, if they were averaged. That of a detector returns raw tensors, of which `head` makes
+    the outputs of the contract; None: it is a classifier. `metrics`: of the validation after which it was saved.
     `temperature`: logits are divided by it before the softmax; None: not calibrated. `commit`: of the git repository
     in which it was trained, if it was in one.
     """
 
     network: nn.Module
+    head: DetectorHead | None
     classes: tuple[str, ...]
     input: contract.InputSpec
     resize: contract.Resize
@@ -59,12 +63,16 @@ class Trained:
     @property
     def contract(self) -> contract.ModelContract:
         """The contract of a model file made of it, without provenance."""
+        head = self.head
         return contract.ModelContract(
-            task="classify",
+            task=self.recipe.model.task,
             labels=self.classes,
             input=self.input,
             resize=self.resize,
-            classifier=contract.ClassifierSpec(),
+            classifier=contract.ClassifierSpec() if head is None else None,
+            detector=None
+            if head is None
+            else contract.DetectorSpec(candidates=head.candidates, nms=True, iou=head.iou),
         )
 
 
@@ -72,7 +80,7 @@ def describe(recipe: Recipe, classes: tuple[str, ...], inputs: Inputs, fingerpri
     """What a checkpoint carries under the key `onsight`; the metrics are added when it is saved."""
     return {
         "version": 1,
-        "task": "classify",
+        "task": recipe.model.task,
         "recipe": recipe.to_json(),
         "classes": list(classes),
         "inputs": inputs.to_json(),
@@ -125,15 +133,19 @@ def load_checkpoint(path: Path | str) -> Trained:
         recipe, inputs = Recipe.model_validate(about["recipe"]), Inputs.from_json(about["inputs"])
     except (ValidationError, KeyError) as error:
         raise OnsightError(f"{path} is of another version of Onsight: {str(error).partition(chr(10))[0]}") from None
-    network = build_network(recipe.model, len(about["classes"]), inputs.input.height)
+    build = build_trainable if recipe.model.task == "detect" else build_network
+    size = inputs.input.height
+    network: nn.Module = build(recipe.model, len(about["classes"]), size)
     state = {name.removeprefix(_PREFIX): each for name, each in found["state_dict"].items() if name.startswith(_PREFIX)}
     try:
         load_exactly(network, state)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise OnsightError(f"{path} does not fit {recipe.model.name}: {reason}") from None
+    head = DetectorHead(network, size, size, background=False) if isinstance(network, Detector) else None
     return Trained(
-        network.eval(),
+        (RawDetector(network) if isinstance(network, Detector) else network).eval(),
+        head,
         tuple(about["classes"]),
         inputs.input,
         inputs.resize,

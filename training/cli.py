@@ -21,18 +21,18 @@ _OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
     "--output", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the run.  [runs/<date>-<time>-<name>]"
 )
 def train(recipe: Path, overrides: tuple[str, ...], resume: Path | None, output: Path | None) -> int:
-    """Train a classifier as the YAML file RECIPE says.
+    """Train a classifier or a detector as the YAML file RECIPE says.
 
     Single keys are set as in: onsight train finetune.yaml data.path=photos/ optimiser.lr=1e-3
     """
     with needing("training"):
+        from training.measure_best import summarise
         from training.recipe import load_recipe
         from training.train import train as run
 
     outcome = run(load_recipe(recipe, overrides), output, resume)
     if outcome.metrics is not None:
-        low, high = outcome.metrics.intervals["accuracy"]
-        click.echo(f"{outcome.split} accuracy {outcome.metrics.accuracy:.4f} ({low:.4f} to {high:.4f})")
+        click.echo(f"{outcome.split} {summarise(outcome.metrics)}")
         click.echo(f"best checkpoint: {outcome.folder / 'best.ckpt'}")
     return outcome.code
 

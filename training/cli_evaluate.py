@@ -14,12 +14,13 @@ from pipeline.extras import needing
 from training.console import echo
 
 if TYPE_CHECKING:
-    from training.evaluation import Evaluated, Evaluation
+    from training.evaluation import Evaluation
+    from training.evaluation_boxes import BoxEvaluation
 
 
 @click.command()
 @click.argument("models", metavar="MODEL [SECOND]", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--data", required=True, metavar="DIR|CSV", type=click.Path(path_type=Path), help="What to judge by.")
+@click.option("--data", required=True, metavar="DIR|FILE", type=click.Path(path_type=Path), help="What to judge by.")
 @click.option(
     "--output",
     required=True,
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
     metavar="0..1",
     help="Find the thresholds that reach it.",
 )
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="0..1",
+    help="Judge the boxes of a detector from this score on; otherwise from that of its contract.",
+)
 @click.option("--store-temperature", is_flag=True, help="Write the fitted temperature into each checkpoint.")
 @click.option(
     "--device",
@@ -60,17 +67,18 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the main values as one JSON object in the last line.")
 def evaluate(models: tuple[Path, ...], data: Path, output: Path, as_json: bool, **options: Any) -> None:
-    """Measure how good MODEL is on pictures whose classes are known.
+    """Measure how good MODEL is on pictures of which is known what they show.
 
     MODEL is a checkpoint of `onsight train` or an exported .onnx, which goes through the runtime itself. With a SECOND,
-    both stand side by side. DATA is a folder of class folders, a split of a data set as photos/val, or a CSV with
-    the columns path and label.
+    both stand side by side. DATA of a classifier is a folder of class folders, a split of a data set as photos/val, or
+    a CSV with the columns path and label; of a detector, boxes as described in docs/data.md.
     """
     if len(models) > 2:
         raise click.UsageError("give one model, or two to compare")
     with needing("training"):
-        from training.evaluate import REPORT, Options
+        from training.evaluate import REPORT
         from training.evaluate import evaluate as run
+        from training.options import Options
 
     evaluation = run(models, data, output, Options(**options), _show_progress)
     _print_json(evaluation, output) if as_json else _print_text(evaluation, output / REPORT)
@@ -91,16 +99,16 @@ def _show_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
-def _print_text(evaluation: Evaluation, report: Path) -> None:
-    for model in evaluation.models:
-        echo(f"{model.name}: {_describe(model)}")
-    if found := evaluation.comparison:
-        echo(f"the two differ in {found.disagreements} of {len(evaluation.paths)} pictures")
+def _print_text(evaluation: Evaluation | BoxEvaluation, report: Path) -> None:
+    from training.evaluation import Evaluation
+
+    for line in _tell_classes(evaluation) if isinstance(evaluation, Evaluation) else _tell_boxes(evaluation):
+        echo(line)
     if skipped := evaluation.skipped:
         named = "; ".join(each.reason for each in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
-    if evaluation.trained_on:
+    if isinstance(evaluation, Evaluation) and evaluation.trained_on:
         echo(
             f"{evaluation.trained_on} of the pictures are those that the model was trained on: these values say little",
             err=True,
@@ -108,20 +116,40 @@ def _print_text(evaluation: Evaluation, report: Path) -> None:
     echo(f"report: {report}")
 
 
-def _describe(model: Evaluated) -> str:
-    metrics, calibration = model.metrics, model.calibration
-    low, high = metrics.intervals["accuracy"]
-    text = (
-        f"accuracy {metrics.accuracy:.4f} ({low:.4f} to {high:.4f}), macro F1 {metrics.f1:.4f}, ECE {metrics.ece:.4f}, "
-        f"temperature {calibration.temperature:.3f}{' stored' if calibration.stored else ''}; {metrics.n} pictures"
-    )
-    if metrics.slices:
-        worst = metrics.slices[0]
-        text += f"; worst group {worst.slice}: {worst.accuracy:.4f} of {worst.n}"
-    return text
+def _tell_classes(evaluation: Evaluation) -> Iterator[str]:
+    for model in evaluation.models:
+        metrics, calibration = model.metrics, model.calibration
+        low, high = metrics.intervals["accuracy"]
+        text = (
+            f"{model.name}: accuracy {metrics.accuracy:.4f} ({low:.4f} to {high:.4f}), macro F1 {metrics.f1:.4f}, "
+            f"ECE {metrics.ece:.4f}, temperature {calibration.temperature:.3f}"
+            f"{' stored' if calibration.stored else ''}; {metrics.n} pictures"
+        )
+        if metrics.slices:
+            worst = metrics.slices[0]
+            text += f"; worst group {worst.slice}: {worst.accuracy:.4f} of {worst.n}"
+        yield text
+    if found := evaluation.comparison:
+        yield f"the two differ in {found.disagreements} of {len(evaluation.paths)} pictures"
 
 
-def _print_json(evaluation: Evaluation, output: Path) -> None:
+def _tell_boxes(evaluation: BoxEvaluation) -> Iterator[str]:
+    for model in evaluation.models:
+        average, point, best = model.metrics.average, model.metrics.point, model.metrics.best
+        averages = zip(("mAP", "mAP50", "mAP75"), (average.map, average.map50, average.map75), strict=True)
+        yield (
+            f"{model.name}: {', '.join(f'{name} {value or 0:.4f}' for name, value in averages)}; "
+            f"from a score of {point.threshold:.3g} on precision {point.precision:.4f}, recall {point.recall:.4f}, "
+            f"F1 {point.f1:.4f}{f', at best {best.f1:.4f} from {best.threshold:.3f} on' if best else ''}; "
+            f"{average.boxes} objects in {average.images} pictures"
+        )
+    if found := evaluation.comparison:
+        low, high = found.interval
+        change = f"mAP {found.map_difference:+.4f}, F1 {found.f1_difference:+.4f} ({low:+.4f} to {high:+.4f})"
+        yield f"the second has {change}"
+
+
+def _print_json(evaluation: Evaluation | BoxEvaluation, output: Path) -> None:
     import json
 
     values = evaluation.to_json()

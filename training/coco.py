@@ -15,11 +15,13 @@ from pipeline.types import Detections
 from training.annotated import AnnotatedImage
 
 MAX_DETECTIONS = 100
+RECALLS = np.linspace(0, 1, 101)
+"""float64 [R], where COCO reads the precision off a curve."""
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DetectionMetrics:
     """COCO's average precisions, 0 to 1; None where there was nothing to find.
 
@@ -28,6 +30,7 @@ class DetectionMetrics:
         map50, map75: at IoU 0.50 and 0.75.
         by_size: as `map`, of `small` objects (area up to 32² pixels), `medium` and `large` (from 96²).
         per_class: as `map`, for each label.
+        curves50: precision float64 [R] at `RECALLS` and IoU 0.50, of each label that there was something to find of.
         images, boxes: how many pictures there were, and how many objects to find in them.
     """
 
@@ -36,6 +39,7 @@ class DetectionMetrics:
     map75: float | None
     by_size: Mapping[str, float | None]
     per_class: Mapping[str, float | None]
+    curves50: Mapping[str, NDArray[np.float64]]
     images: int
     boxes: int
 
@@ -70,12 +74,15 @@ def average_precision(
     overall = precision[..., sizes.index("all")]
     per_class: dict[str, float | None] = dict.fromkeys(labels)
     per_class |= {labels[label]: _mean(overall[..., k]) for k, label in enumerate(wanted.tolist())}
+    (at50_RC,) = overall[np.isclose(ious, 0.5)]
+    curves50 = {labels[label]: at50_RC[:, k] for k, label in enumerate(wanted.tolist()) if at50_RC[0, k] > -1}
     return DetectionMetrics(
         map=_mean(overall),
-        map50=_mean(overall[np.isclose(ious, 0.5)]),
+        map50=_mean(at50_RC),
         map75=_mean(overall[np.isclose(ious, 0.75)]),
         by_size={size: _mean(precision[..., i]) for i, size in enumerate(sizes) if size != "all"},
         per_class=per_class,
+        curves50=curves50,
         images=len(truth),
         boxes=sum(int((~image.crowd_N).sum()) for image in truth),
     )

@@ -49,7 +49,7 @@ class Pictures(Dataset[Any]):
     """Batches of pictures; asked for by `Draw`, in the processes of a DataLoader.
 
     Args:
-        samples: pictures and labels.
+        samples: each with its `path`, and its `label` or what a subclass makes of it.
         inputs: size and resize rule of the network.
         augment: None: exactly the runtime's preprocessing.
         shrink: the largest a picture may be, as a multiple of the input's size, before it is augmented.
@@ -58,7 +58,7 @@ class Pictures(Dataset[Any]):
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[Any],
         inputs: Inputs,
         augment: v2.Transform | None = None,
         shrink: float | None = None,
@@ -78,11 +78,11 @@ class Pictures(Dataset[Any]):
         """The picture as it is before it is augmented: uint8 [3, H, W], RGB."""
         if self.kept is not None:
             return self.kept[index]
-        image = read_image(self.samples[index].path)
-        image = self._resized(image) if self._shrink is None else _shrunk(image, self._inputs, self._shrink)
+        image = self._read(index)
+        image = resized(image, self._inputs) if self._shrink is None else _shrunk(image, self._inputs, self._shrink)
         return torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1)
 
-    def __getitems__(self, draw: Draw) -> Batch:
+    def __getitems__(self, draw: Draw) -> Any:
         """The batch that `draw` names; a picture that cannot be read is left out and named."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw.seed)
@@ -109,13 +109,21 @@ class Pictures(Dataset[Any]):
         self.kept = kept
         return True
 
+    def draw_sheet(self, draw: Draw) -> Tensor:
+        """The pictures of `draw` as the network will see them: uint8 [B, 3, H, W], RGB."""
+        images: Tensor = self.__getitems__(draw).images_B3HW
+        return images
+
+    def _read(self, index: int) -> Image:
+        return read_image(self.samples[index].path)
+
     def _bytes(self, index: int) -> int | None:
         try:
             return self[index].numel()
         except SourceError:
             return None
 
-    def _batch(self, draw: Draw) -> Batch:
+    def _batch(self, draw: Draw) -> Any:
         images, labels, failed = [], [], []
         for index in draw.indices:
             sample = self.samples[index]
@@ -128,15 +136,11 @@ class Pictures(Dataset[Any]):
                 image = image.flip(2)
             images.append(self._augment(image) if self._augment is not None else image)
             labels.append(sample.label)
-        height, width = self._inputs.input.height, self._inputs.input.width
-        stacked = torch.stack(images) if images else torch.empty(0, 3, height, width, dtype=torch.uint8)
-        return Batch(stacked, torch.tensor(labels, dtype=torch.int64), failed)
+        return Batch(self._stack(images), torch.tensor(labels, dtype=torch.int64), failed)
 
-    def _resized(self, image: Image) -> Image:
-        geometry = plan_geometry(*image.shape[:2], self._inputs.input, self._inputs.resize)
-        resized = np.empty((geometry.height, geometry.width, 3), np.uint8)
-        write_input(image, geometry, resized)
-        return resized
+    def _stack(self, images: Sequence[Tensor]) -> Tensor:
+        height, width = self._inputs.input.height, self._inputs.input.width
+        return torch.stack(list(images)) if images else torch.empty(0, 3, height, width, dtype=torch.uint8)
 
 
 class _Readable(Dataset[np.ndarray]):
@@ -183,6 +187,14 @@ class _Kept:
         return self._pixels[end - int(np.prod(shape)) : end].view(shape)
 
 
+def resized(image: Image, inputs: Inputs) -> Image:
+    """A picture uint8 [H, W, 3] as the runtime brings it to the input's size; the order of the colours stays."""
+    geometry = plan_geometry(*image.shape[:2], inputs.input, inputs.resize)
+    whole = np.empty((geometry.height, geometry.width, 3), np.uint8)
+    write_input(image, geometry, whole)
+    return whole
+
+
 def _shrunk(image: Image, inputs: Inputs, factor: float) -> Image:
     """`image`, made smaller so that its shorter side is at most `factor` times the input's."""
     scale = factor * inputs.input.height / min(image.shape[:2])
@@ -227,7 +239,7 @@ def save_sheet(pictures: Pictures, path: Path, count: int, seed: int) -> None:
     from torchvision.utils import make_grid
 
     order = np.random.default_rng(seed).permutation(len(pictures))[:count]
-    images = pictures.__getitems__(Draw(seed, tuple(int(i) for i in order))).images_B3HW
+    images = pictures.draw_sheet(Draw(seed, tuple(int(i) for i in order)))
     if len(images):
         sheet = make_grid(images, nrow=8, padding=2).flip(0).permute(1, 2, 0).numpy()
         path.write_bytes(cv2.imencode(".jpg", sheet)[1].tobytes())

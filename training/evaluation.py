@@ -100,9 +100,7 @@ class Evaluation:
 
     def short(self, path: Path) -> str:
         """The path below the data set."""
-        data, path = (Path(os.path.abspath(each)) for each in (self.data, path))
-        root = next(folder for folder in (data, *data.parents) if os.path.isdir(folder))
-        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+        return shorten_path(path, self.data)
 
     def to_json(self) -> dict[str, Any]:
         """The content of `metrics.json`: the first model's values at top level, those of another below `second`."""
@@ -115,9 +113,21 @@ class Evaluation:
         return values
 
     def dump(self) -> str:
-        """`to_json` with a line for each key: readable, and small even with a confusion matrix of 1000 classes."""
-        lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in self.to_json().items())
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        """The text of `metrics.json`."""
+        return dump(self.to_json())
+
+
+def shorten_path(path: Path, data: Path) -> str:
+    """The path below the data set, as long as it lies there."""
+    data, path = (Path(os.path.abspath(each)) for each in (data, path))
+    root = next(folder for folder in (data, *data.parents) if os.path.isdir(folder))
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def dump(values: dict[str, Any]) -> str:
+    """JSON with a line for each key: readable, and small even with a confusion matrix of 1000 classes."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _plain(model: Evaluated) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pipeline.errors import OnsightError
 from pipeline.sinks.partial import check_file, partial_path, writing
 from training.callbacks import Share
 from training.recipe import Recipe
-from training.setup import build_trainer, prepare
+from training.setup import prepare
+from training.trainer import build_trainer
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import timm
+import torch
 from torchvision import models as tv
 
 from pipeline import contract
-from pipeline.terms import Interpolation
+from pipeline.terms import Interpolation, ResizeRule
+from training.detectors import LITE_SIZE, SIZE, TORCHVISION, build_detector, detector_size
 from training.models import resolve_name
 from training.recipe import InputSpec, ModelSpec, Rgb
 
@@ -52,34 +54,47 @@ class Inputs:
 
 def plan_inputs(model: ModelSpec, wanted: InputSpec) -> Inputs:
     """What `wanted` says, and where it is silent, what the model's weights were trained with."""
-    size, interpolation, crop_pct, mean, std = _published(model)
-    size = wanted.size or size
+    size, rule, interpolation, crop_pct, mean, std = _published(model)
+    size, rule = wanted.size or size, wanted.rule or rule
     return Inputs(
         contract.InputSpec(height=size, width=size),
         contract.Resize(
-            rule=wanted.rule,
+            rule=rule,
             interpolation=wanted.interpolation or interpolation,
-            crop_pct=(wanted.crop_pct or crop_pct) if wanted.rule == "crop" else 1.0,
+            crop_pct=(wanted.crop_pct or crop_pct) if rule == "crop" else 1.0,
         ),
         wanted.mean or mean,
         wanted.std or std,
     )
 
 
-def _published(model: ModelSpec) -> tuple[int, Interpolation, float, Rgb, Rgb]:
+def _published(model: ModelSpec) -> tuple[int, ResizeRule, Interpolation, float, Rgb, Rgb]:
+    if model.task == "detect":
+        return _published_detector(model)
     library, name = resolve_name(model.name)
     if library == "own":
-        return 32, "linear", 1.0, *_CIFAR
+        return 32, "crop", "linear", 1.0, *_CIFAR
     if library == "torchvision":
         preset = tv.get_model_weights(name).DEFAULT.transforms()
         crop, resize = preset.crop_size[0], preset.resize_size[0]
         mean, std = _HALF if name in _HALVED else (_rgb(preset.mean), _rgb(preset.std))
-        return crop, _INTERPOLATIONS[preset.interpolation.value], crop / resize, mean, std
+        return crop, "crop", _INTERPOLATIONS[preset.interpolation.value], crop / resize, mean, std
     config = timm.get_pretrained_cfg(name)
     if config is None:
-        return 224, "linear", 0.875, *_IMAGENET
+        return 224, "crop", "linear", 0.875, *_IMAGENET
     interpolation = _INTERPOLATIONS.get(config.interpolation, "cubic")
-    return config.input_size[-1], interpolation, config.crop_pct, _rgb(config.mean), _rgb(config.std)
+    return config.input_size[-1], "crop", interpolation, config.crop_pct, _rgb(config.mean), _rgb(config.std)
+
+
+def _published_detector(model: ModelSpec) -> tuple[int, ResizeRule, Interpolation, float, Rgb, Rgb]:
+    rule: ResizeRule = "stretch" if model.name.removeprefix(TORCHVISION).startswith("ssd") else "letterbox"
+    if model.backbone is not None:
+        *_, mean, std = _published(ModelSpec(name=model.backbone))
+        return LITE_SIZE if model.name == "ssdlite" else SIZE, rule, "linear", 1.0, mean, std
+    with torch.device("meta"):
+        built = build_detector(model.name.removeprefix(TORCHVISION), 2)
+    mean, std = _rgb(built.transform.image_mean), _rgb(built.transform.image_std)
+    return detector_size(built)[0], rule, "linear", 1.0, mean, std
 
 
 def _rgb(values: Sequence[float]) -> Rgb:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,3 +108,28 @@ def paired_difference(
     drawn = np.random.default_rng(seed).multinomial(n, np.array([won, lost, n - won - lost]) / n, size=resamples)
     low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def bootstrap_sums(
+    counts_NM: NDArray[np.int64],
+    measure: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> list[Interval]:
+    """Bootstrap intervals of V values that follow from sums over N pictures.
+
+    Args:
+        counts_NM: M counts of each picture.
+        measure: makes values [R, V] of sums [R, M].
+    """
+    kinds_KM, times_K = np.unique(counts_NM, axis=0, return_counts=True)
+    random, n = np.random.default_rng(seed), len(counts_NM)
+    step = max(_AT_ONCE // len(times_K), 1)
+    drawn_RV = np.concatenate(
+        [
+            measure(random.multinomial(n, times_K / n, size=min(step, resamples - start)) @ kinds_KM)
+            for start in range(0, resamples, step)
+        ]
+    )
+    low_V, high_V = np.quantile(drawn_RV, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return list(zip(low_V.tolist(), high_V.tolist(), strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from training.dataset import Batch, Draw, Pictures, quiet_worker
+from training.dataset import Draw, Pictures, quiet_worker
 from training.samples import Sample
 
 
@@ -74,7 +74,7 @@ class Draws(Sampler[Draw]):
         return generator.choice(count, count, p=weights / weights.sum())
 
 
-class Loader(DataLoader[Batch]):
+class Loader(DataLoader[Any]):
     """A DataLoader that measures how long it is waited for, and that can go on in the middle of an epoch."""
 
     def __init__(self, pictures: Pictures, draws: Draws, workers: int, pin: bool) -> None:
@@ -82,7 +82,7 @@ class Loader(DataLoader[Batch]):
             pictures,
             batch_sampler=draws,  # type: ignore[arg-type]  # a Draw is more than a list of indices
             num_workers=workers,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # a batch comes whole
+            collate_fn=_as_it_is,  # a batch comes whole
             pin_memory=pin,
             persistent_workers=workers > 0,
             worker_init_fn=quiet_worker,
@@ -93,7 +93,7 @@ class Loader(DataLoader[Batch]):
         self.waited = 0.0
         self._given = 0
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         self._given = self.draws.skip
         batches = super().__iter__()
         while True:
@@ -114,7 +114,7 @@ class Loader(DataLoader[Batch]):
         self.draws.skip = state["given"]
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -88,12 +89,17 @@ def build_network(spec: ModelSpec, classes: int, size: int | None = None) -> nn.
 
 
 def head_tensors(spec: ModelSpec, classes: int, size: int | None = None) -> set[str]:
-    """The names of the tensors whose shape depends on the number of classes."""
+    """The names of the tensors of a classifier whose shape depends on the number of classes."""
+    return class_tensors(lambda count: build_network(spec, count, size), classes)
+
+
+def class_tensors(build: Callable[[int], nn.Module], classes: int) -> set[str]:
+    """The same of any network that `build` makes for so many classes."""
     try:
         with torch.device("meta"):
-            one, other = (build_network(spec, count, size).state_dict() for count in (classes, classes + 1))
+            one, other = (build(count).state_dict() for count in (classes, classes + 1))
     except NotImplementedError:  # it computes its own shape with tensors
-        one, other = (build_network(spec, count, size).state_dict() for count in (classes, classes + 1))
+        one, other = (build(count).state_dict() for count in (classes, classes + 1))
     return {name for name, tensor in one.items() if tensor.shape != other[name].shape}
 
 

@@ -1,48 +1,31 @@
-"""A classifier in training, as Lightning drives it."""
+"""A classifier in training."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sized
 from typing import Any
 
-import lightning.pytorch as pl
-import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MeanMetric
 
-from pipeline.errors import OnsightError, SourceError
+from pipeline.errors import SourceError
 from training.augment import Mixer
-from training.blocks import Freezer
-from training.checkpoint import KEY
 from training.dataset import Batch
 from training.inputs import Inputs
-from training.optim import build_optimiser, build_schedule
+from training.learner import Learner
 from training.recipe import Recipe, at_epoch
 
-_CHECK_EVERY = 50
 
-
-class Classifier(pl.LightningModule):
-    """Trains `network`, whose tensors are all that its state dict holds.
+class Classifier(Learner):
+    """Trains a classifier by cross-entropy.
 
     Args:
-        network: takes normalised float32 [B, 3, H, W], returns logits [B, C], or in training also auxiliary logits.
-        recipe: how it is trained.
-        inputs: mean and std of the input.
-        about: what checkpoints carry beside the state; see `training.checkpoint.describe`.
-        batches: of an epoch on this device; counted when training begins.
+        network: returns logits [B, C], or in training also auxiliary logits.
         class_weights: float32 [C], of the loss; None: all alike.
-
-    Raises:
-        OnsightError: while training, when the loss is no number any more.
+        recipe, inputs, about, batches: see `Learner`.
     """
 
-    mean: Tensor
-    std: Tensor
-    finite: Tensor
     class_weights: Tensor | None
 
     def __init__(
@@ -54,30 +37,14 @@ class Classifier(pl.LightningModule):
         batches: Sized,
         class_weights: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.recipe = recipe
-        self.about = about
-        self._batches = batches
-        self.lr = recipe.optimiser.lr  # Lightning's learning-rate finder sets it
-        self.watch = True  # whether a loss that is no number ends the run
+        super().__init__(network, recipe, inputs, about, batches)
         self.val_loss, self.val_accuracy = MeanMetric(), MeanMetric()
         self._mix = Mixer(recipe.augment, len(about["classes"]))
-        self._freezer = Freezer(network, recipe.model.trainable)
-        self._format = torch.channels_last if recipe.run.channels_last else torch.contiguous_format
-        self.network.to(memory_format=self._format)
-        self.register_buffer("mean", 255 * torch.tensor(inputs.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(inputs.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("class_weights", class_weights, persistent=False)
-        self.register_buffer("finite", torch.tensor(True), persistent=False)
 
     def forward(self, images_B3HW: Tensor) -> Any:
         """Logits of pictures uint8 [B, 3, H, W], RGB."""
-        return self.network(self._normalised(images_B3HW))
-
-    def _normalised(self, images_B3HW: Tensor) -> Tensor:
-        dtype = next(self.network.parameters()).dtype
-        return ((images_B3HW.float() - self.mean) / self.std).to(dtype=dtype, memory_format=self._format)
+        return self.network(self.normalised(images_B3HW))
 
     def _shrunk(self, images_B3HW: Tensor) -> Tensor:
         side = at_epoch(self.recipe.augment.sizes, self.current_epoch)
@@ -87,15 +54,14 @@ class Classifier(pl.LightningModule):
         return smaller.contiguous(memory_format=self._format)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        if not len(batch.labels_B):  # no picture could be read: gradients of 0, for which other devices wait
-            return 0 * sum(p.sum() for p in self.network.parameters() if p.requires_grad)  # type: ignore[return-value]
-        images, targets = self._mix(self._shrunk(self._normalised(batch.images_B3HW)), batch.labels_B)
+        if not len(batch.labels_B):
+            return self.no_loss()
+        images, targets = self._mix(self._shrunk(self.normalised(batch.images_B3HW)), batch.labels_B)
         first, *auxiliary = _logits(self.network(images))
         loss = self._loss(first, targets)
         for logits in auxiliary:
             loss = loss + self.recipe.model.aux_weight * self._loss(logits, targets)
-        self._check(loss)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch.labels_B))
+        self.note_loss(loss, len(batch.labels_B))
         return loss
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -115,54 +81,7 @@ class Classifier(pl.LightningModule):
         if self.val_accuracy.compute().isnan():
             raise SourceError("none of the validation pictures can be read; look at: onsight data check")
 
-    def configure_optimizers(self) -> Any:
-        spec = self.recipe.optimiser.model_copy(update={"lr": self.lr})
-        optimiser = build_optimiser(self.network, spec)
-        # Lightning's own count would set the loader up before a checkpoint has told it where the epoch goes on.
-        steps = self.recipe.epochs * -(-len(self._batches) // self.recipe.optimiser.accumulate)
-        schedule = build_schedule(optimiser, self.recipe.schedule, steps, self.recipe.epochs)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_train_start(self) -> None:
-        self._freezer.apply(self.current_epoch)
-
-    def on_train_epoch_start(self) -> None:
-        self._freezer.apply(self.current_epoch)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Each step has a seed of its own, so that a run that was cut goes on with the very same numbers."""
-        seed_step(self.recipe.seed, self.current_epoch, batch_idx, self.global_rank)
-
-    def on_train_epoch_end(self) -> None:
-        self._check(None)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._check(None)
-        metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-        checkpoint[KEY] = {**self.about, "metrics": metrics}
-
-    def _check(self, loss: Tensor | None) -> None:
-        """Looks at every loss, but asks a GPU for the answer seldom: each answer makes it wait."""
-        if loss is not None:
-            self.finite = self.finite & loss.detach().isfinite()
-            if loss.device.type != "cpu" and self.global_step % _CHECK_EVERY:
-                return
-        if self.watch and not self.trainer.strategy.reduce_boolean_decision(bool(self.finite), all=True):
-            raise OnsightError(
-                f"the loss is no number any more, in epoch {self.current_epoch + 1} by step {self.global_step + 1}: "
-                f"lower optimiser.lr (now {self.lr:g}), set optimiser.clip=1, or warm up longer; "
-                "checkpoints saved before are intact"
-            )
-
 
 def _logits(output: Any) -> Iterable[Tensor]:
     """The logits of a network and of its auxiliary heads."""
     return [each for each in output if each is not None] if isinstance(output, tuple) else [output]
-
-
-def seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
-    """Seeds torch (all devices), NumPy and Python for one step of one device."""
-    state = np.random.SeedSequence((seed, epoch, step, rank)).generate_state(1)
-    torch.manual_seed(int(state[0]))
-    np.random.seed(state[0])
-    random.seed(int(state[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline import schedule
 from pipeline.channel import Channel
+from pipeline.contract import DetectorSpec
 from pipeline.errors import ConfigError, ModelError, SourceError
 from pipeline.extras import needing
 from pipeline.model import Model, OnnxModel
@@ -26,6 +27,9 @@ from pipeline.types import Classification, Frame, Recognised
 
 Tick = Callable[[], None]
 """Called once for each picture."""
+
+Progress = Callable[[str, int], AbstractContextManager[Tick]]
+"""Shows what is done, and to how many pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +60,48 @@ class Subject(Protocol):
         ...
 
 
-def open_subject(path: Path, device: Device) -> Subject:
+@dataclass(frozen=True, slots=True)
+class BoxSubject:
+    """A detector to evaluate: a model file, or a network in its place, whose pictures then take the same way.
+
+    `how`: a few words on how pictures reach it.
+    """
+
+    path: Path
+    how: str
+    model: Model
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, in the order of its numbers."""
+        return self.model.contract.labels
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """Its own threshold, and what is left to suppress."""
+        spec = self.model.contract.detector
+        assert spec is not None
+        return spec
+
+
+def open_subject(path: Path, device: Device) -> Subject | BoxSubject:
     """Opens a `.onnx` file or a checkpoint.
 
     Raises:
-        OnsightError: there is no such file, it is broken, it is a detector, or the device cannot be used.
+        OnsightError: there is no such file, it is broken, or the device cannot be used.
     """
     if os.path.isdir(path):
         raise ModelError(f"{path} is a folder; give a checkpoint in it, as {path / 'best.ckpt'}, or a .onnx file")
     if not os.path.exists(path):
         raise ModelError(f"there is no model file {path}")
     if path.suffix.lower() == ".onnx":
-        return OnnxSubject(path, device)
+        model = OnnxModel(path, device, threads=schedule.plan(live=False, gpu=False).model)
+        if model.contract.task == "detect":
+            return BoxSubject(path, _describe(model), model)
+        return OnnxSubject(path, model)
     with needing("training"):
-        from training.predict_torch import TorchSubject
-    return TorchSubject(path, device)
+        from training.predict_torch import open_checkpoint
+    return open_checkpoint(path, device)
 
 
 class OnnxSubject:
@@ -78,15 +109,11 @@ class OnnxSubject:
 
     temperature = 1.0  # it is in the graph
 
-    def __init__(self, path: Path, device: Device) -> None:
+    def __init__(self, path: Path, model: Model) -> None:
         self.path = path
-        self._model = OnnxModel(path, device, threads=schedule.plan(live=False, gpu=False).model)
-        contract = self._model.contract
-        if contract.task != "classify":
-            raise ModelError(f"{path} is a detector; only classifiers can be evaluated so far")
-        self.classes = contract.labels
-        size = f"{contract.input.width} × {contract.input.height}"
-        self.how = f"through the runtime on {self._model.device}, {contract.resize.rule} to {size}"
+        self._model = model
+        self.classes = model.contract.labels
+        self.how = _describe(model)
 
     def predict(self, paths: Sequence[Path], batch: int, tick: Tick) -> Predictions:
         """See `Subject.predict`."""
@@ -133,7 +160,19 @@ def recognise_pictures(
         yield from channel.process([Recogniser(model, settings) for _ in range(plan.workers)], batch)
 
 
-def match_classes(subject: Subject, first: Subject) -> list[int]:
+def _describe(model: Model) -> str:
+    contract = model.contract
+    size = f"{contract.input.width} × {contract.input.height}"
+    return f"through the runtime on {model.device}, {contract.resize.rule} to {size}"
+
+
+def name_models(paths: Sequence[Path]) -> list[str]:
+    """Short names that tell them apart: checkpoints are called alike, and have the folder of their run in front."""
+    names = [path.name if path.suffix.lower() == ".onnx" else "/".join(path.absolute().parts[-2:]) for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def match_classes(subject: Subject | BoxSubject, first: Subject | BoxSubject) -> list[int]:
     """Where each class of `first` stands among those of `subject`: models are compared by name, not by number.
 
     Raises:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import ModelError
+from pipeline.errors import ConfigError, ModelError
 from pipeline.model import Model
 from pipeline.settings import settle
 from pipeline.types import Detections
+from training.annotated import AnnotatedImage
 from training.predict import Tick, recognise_pictures
 
 
@@ -66,3 +67,17 @@ def detect(
             found[frame.index], sizes[frame.index] = results, (frame.height, frame.width)
             tick()
     return BoxPredictions(tuple(found), tuple(sizes), unread)
+
+
+def check_sizes(images: Sequence[AnnotatedImage], seen: BoxPredictions) -> None:
+    """Every picture that could be read has to have the size that its annotation says.
+
+    Raises:
+        ConfigError: one has not.
+    """
+    for i, (image, (height, width)) in enumerate(zip(images, seen.sizes, strict=True)):
+        if i not in seen.unread and (height, width) != (image.height, image.width):
+            raise ConfigError(
+                f"{image.path} has {width} x {height} pixels, and {image.width} x {image.height} by its annotation: "
+                "its boxes fit nothing; annotate it as it is"
+            )

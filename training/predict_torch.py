@@ -1,4 +1,4 @@
-"""A checkpoint as a subject of evaluation."""
+"""A checkpoint as a subject of evaluation, whatever it does."""
 
 from __future__ import annotations
 
@@ -12,28 +12,47 @@ import torch
 from pipeline.errors import DeviceError, SourceError
 from pipeline.sources.images import read_image
 from pipeline.terms import Device
-from training.checkpoint import load_checkpoint
+from training.checkpoint import Trained, load_checkpoint
 from training.dataset import Pictures
+from training.frames import FrameNetwork, TorchModel
 from training.inputs import Inputs
 from training.loading import Draws, Loader, choose_workers
-from training.predict import Predictions, Tick
+from training.predict import BoxSubject, Predictions, Tick
 from training.samples import Sample
 from training.tables import read_rows
 
 _ALONE = 256  # pictures that are not worth the start of other processes
 
 
-class TorchSubject:
-    """A network of `onsight train`; its pictures are read and resized as in validation, which is as in a stream."""
+def open_checkpoint(path: Path, device: Device) -> TorchSubject | BoxSubject:
+    """What `onsight train` saved at `path`: a classifier, or a detector that takes the place of a model file.
 
-    def __init__(self, path: Path, device: Device) -> None:
+    Raises:
+        OnsightError: see `load_checkpoint`; or the device cannot be used.
+    """
+    trained = load_checkpoint(path)
+    where = _choose(device)
+    if trained.head is None:
+        return TorchSubject(path, trained, where)
+    network = FrameNetwork(trained.network, trained.head, trained.mean, trained.std).to(where)
+    return BoxSubject(path, _describe(trained, where), TorchModel(network, trained.contract, where))
+
+
+def _describe(trained: Trained, device: str) -> str:
+    size = f"{trained.input.width} × {trained.input.height}"
+    return f"{trained.recipe.model.name} in PyTorch on {device}, {trained.resize.rule} to {size}"
+
+
+class TorchSubject:
+    """A classifier of `onsight train`; its pictures are read and resized as in validation, which is as in a stream."""
+
+    def __init__(self, path: Path, trained: Trained, device: str) -> None:
         self.path = path
-        self._trained = trained = load_checkpoint(path)
-        self._device = _choose(device)
+        self._trained = trained
+        self._device = device
         self.classes = trained.classes
         self.temperature = trained.temperature or 1.0
-        size = f"{trained.input.width} × {trained.input.height}"
-        self.how = f"{trained.recipe.model.name} in PyTorch on {self._device}, {trained.resize.rule} to {size}"
+        self.how = _describe(trained, device)
         if trained.temperature:
             self.how += f", temperature {trained.temperature:.3f}"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.terms import Interpolation
+from pipeline.terms import Interpolation, Task
 from training.overrides import read_values, validate
 
 T = TypeVar("T")
@@ -19,6 +20,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=0)]
 Rgb = tuple[float, float, float]
+_DETECTORS = re.compile(r"(torchvision:)?(fcos|retinanet|ssd|(faster|mask|keypoint)rcnn)")
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
 
@@ -54,26 +56,40 @@ class DataSpec(_Part):
 class ModelSpec(_Part):
     """Which network, from which weights.
 
-    `name`: `cifarnet`, `torchvision:resnet18`, `timm:tf_efficientnet_lite0`, or the bare name of either library.
+    `name`: `cifarnet`, `torchvision:resnet18`, `timm:tf_efficientnet_lite0`, or the bare name of either library. Of a
+    detector: one of torchvision's, as `fcos_resnet50_fpn`, or a family, `fcos`, `retinanet` or `ssdlite`, on a
+    `backbone`, which is a classifier with feature maps. `width`, `depth`: channels of the pyramid of `fcos` and
+    `retinanet`, and convolutions of their heads.
     `weights`: `pretrained` (the library's own, downloaded), `none`, `package:efficientnet-lite0`, or a local
-    `.safetensors` or `.pth` file. `dropout`, `drop_path`: None leaves the network's own. `aux_weight`: of the loss of
-    auxiliary heads (Inception v3, GoogLeNet).
-    `trainable`: from an epoch on, how many blocks train, counted from the head: `{0: head, 2: 4, 5: all}`.
+    `.safetensors` or `.pth` file; of the backbone, if there is one. `dropout`, `drop_path`: None leaves the network's
+    own. `aux_weight`: of the loss of auxiliary heads (Inception v3, GoogLeNet).
+    `trainable`: from an epoch on, how many blocks train, counted from the head: `{0: head, 2: 4, 5: all}`. The head of
+    a detector is all that is not its backbone's own.
     """
 
     name: str
+    backbone: str | None = None
+    width: Count = 256
+    depth: Annotated[int, Field(ge=1, le=4)] = 4
     weights: str = "none"
     dropout: Share | None = None
     drop_path: Share | None = None
     aux_weight: NotNegative = 0.4
     trainable: dict[Epochs, Count | Literal["head", "all"]] = Field(default_factory=dict)
 
+    @property
+    def task(self) -> Task:
+        """What it does, by its name."""
+        return "detect" if _DETECTORS.match(self.name) else "classify"
+
 
 class InputSpec(_Part):
-    """How a picture becomes the input of the network; None: as the network's weights were trained."""
+    """How a picture becomes the input of the network; None: as the network's weights were trained. `rule`: None is
+    `crop` for a classifier, `stretch` for an SSD and `letterbox` for the other detectors.
+    """
 
     size: Annotated[int, Field(ge=8, le=2048)] | None = None
-    rule: Literal["crop", "stretch", "letterbox"] = "crop"
+    rule: Literal["crop", "stretch", "letterbox"] | None = None
     interpolation: Interpolation | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     mean: Rgb | None = None
@@ -89,6 +105,9 @@ class AugmentSpec(_Part):
     `policy`: RandAugment (`rand_ops`, `rand_magnitude`) or TrivialAugment. `mixup`, `cutmix`: alpha of the Beta
     distribution; with both, each batch takes one of them; `mix_chance`: of a batch to be mixed at all. `sizes`: from an
     epoch on, the pixels of a side that training pictures are made smaller to; validation keeps the input's size.
+    For detectors, before the flips: `mosaic`: chance that four pictures meet in one; `zoom_out`: chance that a picture
+    lies somewhere on a grey one of up to `zoom_sides` times its sides; `iou_crop`: chance of a part, of `crop_sides`
+    of its sides, that shows objects wholly or in part (Liu et al. 2016).
     """
 
     crop: Literal["random-resized", "pad", "none"] = "random-resized"
@@ -110,10 +129,15 @@ class AugmentSpec(_Part):
     cutmix: NotNegative = 0.0
     mix_chance: Fraction = 1.0
     sizes: dict[Epochs, Annotated[int, Field(ge=8)]] = Field(default_factory=dict)
+    mosaic: Fraction = 0.0
+    zoom_out: Fraction = 0.0
+    zoom_sides: Annotated[float, Field(gt=1, le=8)] = 2.0
+    iou_crop: Fraction = 0.0
+    crop_sides: tuple[Positive, Fraction] = (0.3, 1.0)
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
-        for name in ("scale", "ratio"):
+        for name in ("scale", "ratio", "crop_sides"):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"'{name}' begins with its smaller number, not with {low}")
@@ -162,12 +186,13 @@ class LossSpec(_Part):
 
 class RunSpec(_Part):
     """How the work is carried out. `ema`: decay of the averaged weights, which are validated and kept; None: no
-    averaging. `patience`: validations without a better `monitor` before the run ends; None: never. `devices`, `nodes`,
+    averaging. `monitor`: None is `accuracy` for a classifier and `map` for a detector, the mean average precision.
+    `patience`: validations without a better `monitor` before the run ends; None: never. `devices`, `nodes`,
     `accelerator`, `strategy` and `precision` are Lightning's own words.
     """
 
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    monitor: Literal["accuracy", "loss"] = "accuracy"
+    monitor: Literal["accuracy", "map", "loss"] | None = None
     patience: Count | None = None
     validate_every: Count = 1
     accelerator: str = "auto"
@@ -195,6 +220,11 @@ class Recipe(_Part):
     schedule: ScheduleSpec = ScheduleSpec()
     loss: LossSpec = LossSpec()
     run: RunSpec = RunSpec()
+
+    @property
+    def monitor(self) -> Literal["accuracy", "map", "loss"]:
+        """By which checkpoints are judged; the loss is better where it is lower, the others where they are higher."""
+        return self.run.monitor or ("map" if self.model.task == "detect" else "accuracy")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `Recipe.model_validate` reads them back."""

@@ -1,8 +1,7 @@
-"""The report of an evaluation: one HTML page that needs nothing beside it."""
+"""The report of an evaluation of classifiers."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from pipeline.sources.images import read_image
 from training import plots
 from training.calibration import apply_temperature
 from training.intervals import LEVEL
+from training.page import floor_of, picture_url, render_page
 
 if TYPE_CHECKING:
     from training.evaluation import Evaluated, Evaluation
@@ -49,15 +48,7 @@ class Confusion:
 
 def render(evaluation: Evaluation) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters.update(percent=_percent, points=_points, span=_span, thousands=_thousands)
-    return environment.get_template("report.html.j2").render(_context(evaluation))
+    return render_page("report.html.j2", _context(evaluation))
 
 
 def confusions(confusion_CC: NDArray[np.int64], classes: Sequence[str], most: int = _CONFUSIONS) -> list[Confusion]:
@@ -96,9 +87,9 @@ def _context(evaluation: Evaluation) -> dict[str, Any]:
         "sliced_by": _sliced_by(evaluation.slice),
         "level": LEVEL,
         "rows": rows,
-        "row_floor": _floor(each.f1_interval[0] for row in rows for each in row),
+        "row_floor": floor_of(each.f1_interval[0] for row in rows for each in row),
         "slices": groups,
-        "slice_floor": _floor(each.accuracy_interval[0] for found in groups for each in found),
+        "slice_floor": floor_of(each.accuracy_interval[0] for found in groups for each in found),
         "figures": [_figures(model, evaluation) for model in evaluation.models],
         "confusions": [confusions(m.confusion, evaluation.classes) for m in metrics],
         "mistakes": [list(_mistakes(evaluation, model)) for model in evaluation.models],
@@ -152,35 +143,8 @@ def _thumbnail(path: Path) -> str:
     if scale < 1:
         size = tuple(max(round(side * scale), 1) for side in image.shape[1::-1])
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return f"data:image/jpeg;base64,{b64encode(data.tobytes()).decode()}"
+    return picture_url(image)
 
 
 def _sliced_by(slice: str | None) -> str:
     return f"folder level {slice} below the class" if slice and slice.isdecimal() else f"the column {slice}"
-
-
-def _floor(values: Iterator[float]) -> float:
-    """Where the axis of some bars begins: a round tenth below all of them."""
-    return min(int(min(values, default=0) * 10) / 10, 0.9)
-
-
-def _percent(value: float, digits: int = 1) -> str:
-    """A share as people read it; 99.96 % is not 100 %."""
-    shown = 100 * value
-    if round(shown, digits) == 100 and value < 1:
-        shown = 100 - 10**-digits
-    return f"{shown:.{digits}f}"
-
-
-def _points(value: float) -> str:
-    shown = round(100 * value, 2)
-    return f"{shown:+.2f}".replace("-", "−") if shown else "0.00"
-
-
-def _span(interval: tuple[float, float]) -> str:
-    return f"{_percent(interval[0])} – {_percent(interval[1])}"
-
-
-def _thousands(value: int) -> str:
-    return f"{value:,}".replace(",", "\u202f")

@@ -27,7 +27,7 @@ Suggest = Callable[[optuna.Trial], Any]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`score`: validation accuracy, or the loss if that is what the recipe monitors; NaN without a whole trial.
+    """`score`: what the recipe monitors on the validation pictures; NaN without a whole trial.
     `values`: the keys searched. `code`: 0, or that of the signal that ended the search.
     """
 
@@ -59,7 +59,7 @@ def search(file: Path, words: Sequence[str], trials: int, output: Path | None = 
         storage=f"sqlite:///{(folder / 'study.db').absolute()}",
         study_name=recipe.name,
         load_if_exists=True,
-        direction="maximize" if recipe.run.monitor == "accuracy" else "minimize",
+        direction="minimize" if recipe.monitor == "loss" else "maximize",
     )
     study.sampler = optuna.samplers.TPESampler(seed=(recipe.seed + len(study.trials)) % 2**32)  # or it repeats itself
     ended: list[int] = []

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 import lightning.pytorch as pl
-import numpy as np
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -23,10 +22,11 @@ from training import runs
 from training.callbacks import Average, Checkpoints, EndOnSignal, Interrupted, Journal, Share
 from training.checkpoint import check_resumable, read_checkpoint
 from training.dataset import save_sheet
-from training.metrics import Metrics, evaluate_scores
-from training.predict_torch import TorchSubject
+from training.job import Job
+from training.measure_best import AnyMetrics, measure_best
 from training.recipe import Recipe
-from training.setup import Job, build_trainer, is_first, prepare
+from training.setup import prepare
+from training.trainer import build_trainer, is_first
 
 _SHEET = 32
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -42,7 +42,7 @@ class Outcome:
     folder: Path
     code: int
     score: float | None
-    metrics: Metrics | None
+    metrics: AnyMetrics | None
     split: str | None
     waiting: float
 
@@ -81,7 +81,7 @@ def train(recipe: Recipe, output: Path | None = None, resume: Path | None = None
     kept = trainer.checkpoint_callback
     best = kept.best_model_score if isinstance(kept, ModelCheckpoint) and job.val is not None else None
     score = None if best is None else float(best)
-    metrics, split = _judge(job, folder) if judge and not code and trainer.is_global_zero else (None, None)
+    metrics, split = measure_best(job, folder, _tell) if judge and not code and trainer.is_global_zero else (None, None)
     return Outcome(folder, code, score, metrics, split, journal.waiting)
 
 
@@ -130,7 +130,7 @@ def _begin(job: Job, folder: Path, resume: Path | None) -> None:
 
 def _callbacks(job: Job, folder: Path, journal: Journal) -> list[Callback]:
     run = job.recipe.run
-    monitor = None if job.val is None else f"val/{run.monitor}"
+    monitor = None if job.val is None else f"val/{job.recipe.monitor}"
     mode = "min" if monitor == "val/loss" else "max"
     keep: dict[str, Any] = {"dirpath": folder.absolute(), "enable_version_counter": False}
     callbacks: list[Callback] = [
@@ -148,26 +148,6 @@ def _callbacks(job: Job, folder: Path, journal: Journal) -> list[Callback]:
     if run.patience is not None and monitor is not None:
         callbacks.append(EarlyStopping(monitor, patience=run.patience, mode=mode, check_finite=False))
     return callbacks
-
-
-def _judge(job: Job, folder: Path) -> tuple[Metrics | None, str | None]:
-    """Measures best.ckpt as the runtime would see it, and writes metrics.json."""
-    split, samples = ("test", job.samples.test) if job.samples.test else ("val", job.samples.val)
-    if not samples:
-        return None, None
-    found = TorchSubject(folder / runs.BEST, "auto").predict(
-        [sample.path for sample in samples], job.recipe.data.batch, lambda: None
-    )
-    if found.unread:
-        _tell(f"{len(found.unread)} of {len(samples)} {split} pictures cannot be read, and are left out")
-    kept = [i for i in range(len(samples)) if i not in found.unread]
-    if not kept:
-        return None, None
-    labels_N = np.array([samples[i].label for i in kept], np.int64)
-    groups = [samples[i].group for i in kept] if job.recipe.data.slice is not None else None
-    metrics = evaluate_scores(found.scores_NC[kept], labels_N, job.samples.classes, groups)
-    runs.write_metrics({"split": split, **metrics.to_json()}, folder)
-    return metrics, split
 
 
 def _skipped(journal: Journal) -> str:

@@ -247,7 +247,10 @@ def test_an_older_report_is_replaced_and_others_files_stay(photos: Path, classif
 
 def test_models_that_are_none(photos: Path, detector_path: Path, classifier_path: Path, tmp_path: Path) -> None:
     common = ("--data", photos / "val", "--output", tmp_path / "out")
-    assert "is a detector; only classifiers can be evaluated" in refusal(detector_path, *common)
+    told = refusal(classifier_path, detector_path, *common)
+    assert "is a detector and" in told
+    assert "a classifier: evaluate them one by one" in told
+    assert "'threshold' is for detectors" in refusal(classifier_path, *common, "--threshold", 0.5)
     assert "there is no model file" in refusal(tmp_path / "gone.onnx", *common)
     assert "is a folder; give a checkpoint in it" in refusal(tmp_path, *common)
     told = refusal(classifier_path, *common, "--store-temperature")
@@ -319,7 +322,7 @@ def test_a_temperature_is_stored_and_used(
     copy.write_bytes(checkpoint.read_bytes())
     common = (copy, "--data", photos / "val", "--output", tmp_path / "out", "--store-temperature")
     with monkeypatch.context() as patch:  # an untrained network has no best temperature
-        patch.setattr("training.evaluate.fit_temperature", lambda *_: 2.0)
+        patch.setattr("training.measure_classes.fit_temperature", lambda *_: 2.0)
         assert "temperature 2.000 stored" in call(*common).stdout
     before = metrics_in(tmp_path / "out")
     assert before["calibration"]["stored"]
@@ -342,7 +345,7 @@ def test_each_checkpoint_gets_its_temperature(
     first, second = (write_run(checkpoint, tmp_path / name, tmp_path / "photos") for name in "ab")
     common = (first, second, "--data", tmp_path / "photos", "--output", tmp_path / "out", "--store-temperature")
     fitted = cycle((2.0, 3.0))
-    monkeypatch.setattr("training.evaluate.fit_temperature", lambda *_: next(fitted))
+    monkeypatch.setattr("training.measure_classes.fit_temperature", lambda *_: next(fitted))
     with monkeypatch.context() as patch:  # a report that cannot be written
         patch.setattr(Path, "write_text", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
         assert "No space left" in refusal(*common)

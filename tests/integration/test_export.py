@@ -17,7 +17,6 @@ from support.detectors import enliven
 from support.pictures import CLASSES, write_splits, write_table
 
 from export import cli
-from export.detectors import build_detector
 from export.gate import tolerance
 from export.pictures import photographs
 from export.quantise import quantise
@@ -28,6 +27,7 @@ from pipeline.recogniser import Recogniser
 from pipeline.settings import settle
 from pipeline.types import Frame
 from training.checkpoint import read_checkpoint, store_temperature, write_checkpoint
+from training.detectors import build_detector
 from training.models import build_network
 from training.packaged import EFFICIENTNET, find_packaged
 from training.recipe import ModelSpec, Recipe

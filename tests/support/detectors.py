@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 
-from export.raw_heads import RawDetector
+from training.raw_heads import RawDetector
 
 FINAL = re.compile(r"(cls_logits|bbox_reg|bbox_ctrness|module_list\.\d(\.1)?)$")
 

@@ -22,13 +22,14 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import FeaturePyramidNetwork
 
-from export.detectors import SIZE, DetectorParts, build_detector, detector_names, detector_parts, detector_size
+from export.detectors import DetectorParts, detector_parts
 from export.gate_boxes import match_boxes
-from export.raw_heads import DetectorHead
 from pipeline.contract import DetectorSpec, InputSpec, Resize
 from pipeline.errors import ConfigError
 from pipeline.postprocess import find_objects
 from pipeline.preprocess import plan_geometry
+from training.detectors import SIZE, build_detector, detector_names, detector_size
+from training.raw_heads import DetectorHead
 
 CLASSES = 6
 SIDES = (96, 160)

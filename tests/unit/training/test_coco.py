@@ -3,49 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.boxes import BOX, LABELS, found, moved, truth
 
-from pipeline.types import Detections
-from training.annotated import AnnotatedImage
-from training.coco import average_precision
-
-LABELS = ("person", "car", "dog")
-
-Box = tuple[float, float, float, float]
-BOX: Box = (10, 10, 110, 110)
-
-
-def truth(*objects: tuple[Box, int], crowd: Sequence[int] = (), areas: Sequence[float] | None = None) -> AnnotatedImage:
-    """A picture with boxes and their labels; `crowd`: which of them are crowds; `areas`: of the objects in them."""
-    boxes_N4 = np.array([box for box, _ in objects], np.float32).reshape(-1, 4)
-    sizes_N2 = boxes_N4[:, 2:] - boxes_N4[:, :2]
-    return AnnotatedImage(
-        path=Path("a.png"),
-        width=640,
-        height=480,
-        boxes_N4=boxes_N4,
-        labels_N=np.array([label for _, label in objects], np.int64),
-        crowd_N=np.isin(np.arange(len(objects)), list(crowd)),
-        area_N=np.array(sizes_N2.prod(1) if areas is None else areas, np.float64),
-    )
-
-
-def found(*objects: tuple[Box, int, float]) -> Detections:
-    """Boxes, their labels and scores."""
-    return Detections(
-        np.array([box for box, _, _ in objects], np.float32).reshape(-1, 4),
-        np.array([label for _, label, _ in objects], np.int64),
-        np.array([score for _, _, score in objects], np.float32),
-        LABELS,
-    )
-
-
-def moved(box: Box, x: float, y: float = 0) -> Box:
-    return box[0] + x, box[1] + y, box[2] + x, box[3] + y
+from training.coco import RECALLS, average_precision
 
 
 def test_everything_found() -> None:
@@ -75,6 +38,16 @@ def test_an_overlap_that_is_the_threshold_reaches_it() -> None:
 def test_half_of_the_objects_found() -> None:
     metrics = average_precision([truth((BOX, 0), (moved(BOX, 200), 0))], [found((BOX, 0, 0.9))], LABELS)
     assert metrics.map == pytest.approx(51 / 101)  # precision 1 at recall 0, 0.01, …, 0.5, and 0 at 0.51, …, 1
+
+
+def test_the_curves_of_classes_at_half_an_overlap() -> None:
+    narrow = (BOX[0], BOX[1], BOX[0] + 60, BOX[3])
+    objects = [truth((BOX, 0), (moved(BOX, 200), 0), (moved(BOX, 400), 2))]
+    metrics = average_precision(objects, [found((narrow, 0, 0.9))], LABELS)
+    np.testing.assert_allclose(metrics.curves50["person"], RECALLS <= 0.5)
+    np.testing.assert_allclose(metrics.curves50["dog"], 0)
+    assert set(metrics.curves50) == {"person", "dog"}
+    assert metrics.map50 == pytest.approx(np.mean([curve.mean() for curve in metrics.curves50.values()]))
 
 
 def test_a_mistake_costs_what_its_score_says() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.boxes import truth
 from support.models import COLOURS, constant_detector, tiny_detector
 
 from pipeline.errors import ConfigError, ModelError
 from pipeline.model import OnnxModel
 from training.annotated import AnnotatedImage
 from training.coco import average_precision
-from training.predict_boxes import detect
+from training.predict_boxes import check_sizes, detect
 
 Box = tuple[int, int, int, int]
 
@@ -86,6 +88,17 @@ def test_models_that_do_not_fit(classifier_path: Path, model: OnnxModel, tmp_pat
         detect(OnnxModel(classifier_path, "cpu"), paths)
     with pytest.raises(ConfigError, match="'iou' has no effect on this model"):
         detect(model, paths, iou=0.5)
+
+
+def test_a_picture_has_the_size_of_its_annotation(model: OnnxModel, tmp_path: Path) -> None:
+    paths = [paint(tmp_path / "a.png"), paint(tmp_path / "b.png", size=(64, 96)), tmp_path / "gone.png"]
+    images = [
+        replace(truth(), path=path, width=width, height=64) for path, width in zip(paths, (64, 96, 5), strict=True)
+    ]
+    seen = detect(model, paths)
+    check_sizes(images, seen)
+    with pytest.raises(ConfigError, match=r"b.png has 96 x 64 pixels, and 64 x 96 by its annotation"):
+        check_sizes([images[0], replace(images[1], width=64, height=96), images[2]], seen)
 
 
 def test_what_a_model_file_is_worth(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ class DetectorHead(nn.Module):
     Scores: softmax for SSD (Liu et al. 2016), sigmoid for RetinaNet (Lin et al. 2017), the root of class times
     centerness, both after a sigmoid, for FCOS (Tian et al. 2020).
 
+    Attributes: `candidates`: K. `iou`: above which the model's own suppression takes boxes of a class for one object.
+
     Args:
         height, width: of the input, in pixels; the anchors are those of this size.
         wanted: K, unless there are fewer pairs.
@@ -81,6 +83,7 @@ class DetectorHead(nn.Module):
         self.first_label = self.first if background else 0
         self.kept = min(wanted, len(anchors_N4))
         self.candidates = min(wanted, len(anchors_N4) * (columns - self.first))
+        self.iou = float(model.nms_thresh)
         coder = model.box_coder
         self.linear = isinstance(coder, BoxLinearCoder)
         self.largest = 0.0 if self.linear else float(coder.bbox_xform_clip)

@@ -1,0 +1,194 @@
+"""A detector from small generated pictures to a model file: trained, cut, gone on with, judged, exported, refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+from click.testing import CliRunner
+from support.annotations import Object, Scene, write_coco
+from support.pictures import write_folders
+from support.shapes import CLASSES, SIZE, write_shapes
+
+from export.cli import export
+from pipeline.errors import ConfigError, OnsightError, SourceError
+from pipeline.model import OnnxModel
+from training.annotated import read_annotated
+from training.checkpoint import load_checkpoint, read_checkpoint
+from training.coco import average_precision
+from training.detect_module import ObjectDetector
+from training.predict import BoxSubject, open_subject
+from training.predict_boxes import detect
+from training.recipe import Recipe, load_recipe
+from training.train import train
+
+RECIPE = """
+epochs: 3
+data: {batch: 4, workers: 0}
+model: {name: fcos, backbone: "timm:test_efficientnet", width: 32, depth: 1}
+input: {size: 160}
+augment: {mosaic: 0.3, iou_crop: 0.3, zoom_out: 0.2, brightness: 0.2}
+optimiser: {lr: 0.003, clip: 5.0}
+schedule: {warmup: 0}
+run: {ema: 0.8, accelerator: cpu}
+"""
+STEPS = 3  # of an epoch
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("recipes") / "tiny.yaml"
+    file.write_text(RECIPE)
+    return file
+
+
+@pytest.fixture(scope="module")
+def recipe(recipe_file: Path, data: Path) -> Recipe:
+    return load_recipe(recipe_file, [f"data.path={data}"])
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert train(recipe, folder).code == 0
+    return folder
+
+
+def test_run_leaves_all_its_files(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {path.name for path in whole.iterdir()}
+    assert names == {"best.ckpt", "last.ckpt", "log", "metrics.json", "recipe.yaml", "samples.jpg", "split.csv"}
+    metrics = json.loads((whole / "metrics.json").read_text())
+    assert (metrics["split"], metrics["n"]) == ("test", 4)
+    assert {"map", "map50", "map75", "by_size", "per_class", "precision", "recall"} <= metrics.keys()
+    assert cv2.imread(str(whole / "samples.jpg")).shape[1] > 8 * 160
+    about = read_checkpoint(whole / "best.ckpt")["onsight"]
+    assert about["task"] == "detect"
+    assert about["metrics"].keys() >= {"train/loss", "val/map", "val/map50"}
+    log = (whole / "log" / "version_0" / "metrics.csv").read_text()
+    assert "val/map50" in log
+
+
+def test_it_learns_and_is_judged_as_a_stream_sees(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+    words = [f"data.path={data}", "epochs=30", "augment.mosaic=0", "augment.iou_crop=0", "run.validate_every=30"]
+    assert train(load_recipe(recipe_file, words), tmp_path / "run").code == 0
+    metrics = load_checkpoint(tmp_path / "run" / "best.ckpt").metrics
+    assert metrics["val/map50"] > 0.5
+
+    truth = read_annotated(data / "val", CLASSES).images
+    subject = open_subject(tmp_path / "run" / "best.ckpt", "cpu")
+    assert isinstance(subject, BoxSubject)
+    found = average_precision(truth, detect(subject.model, [image.path for image in truth]).found, CLASSES)
+    assert found.map50 == pytest.approx(metrics["val/map50"], abs=1e-3)
+
+
+def test_recipe_of_the_run_gives_the_same_recipe(whole: Path, recipe: Recipe) -> None:
+    assert load_recipe(whole / "recipe.yaml") == recipe
+
+
+def test_stopped_run_ends_as_the_whole_one(
+    whole: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in the middle of the second epoch."""
+    step = ObjectDetector.training_step
+
+    def watched(self: ObjectDetector, *given: Any) -> Any:
+        if self.global_step == STEPS + 1:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectDetector, "training_step", watched)
+        assert train(recipe, tmp_path / "run").code == 143
+    last = tmp_path / "run" / "last.ckpt"
+    assert read_checkpoint(last)["global_step"] == STEPS + 2
+
+    assert train(recipe, resume=last).code == 0
+
+    ours, theirs = (read_checkpoint(each / "last.ckpt") for each in (tmp_path / "run", whole))
+    assert ours["global_step"] == theirs["global_step"] == 3 * STEPS
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(ours[part][name], tensor) for name, tensor in theirs[part].items())
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == json.loads(
+        (whole / "metrics.json").read_text()
+    )
+
+
+def test_checkpoint_and_file_find_the_same(whole: Path, data: Path, tmp_path: Path) -> None:
+    model = tmp_path / "shapes.onnx"
+    found = CliRunner().invoke(
+        export, [str(whole / "last.ckpt"), "--output", str(model), "--data", str(data / "test"), "--device", "cpu"]
+    )
+    assert found.exit_code == 0, found.output
+    truth = read_annotated(data / "test", CLASSES).images
+    subject = open_subject(whole / "last.ckpt", "cpu")
+    assert isinstance(subject, BoxSubject)
+    file = OnnxModel(model, "cpu")
+    assert file.contract.labels == subject.classes == CLASSES
+    assert file.contract.resize.rule == "letterbox"
+    assert file.contract.provenance["quality"]["metric"] == "map"
+    scores = [
+        average_precision(truth, detect(each, [image.path for image in truth]).found, CLASSES)
+        for each in (subject.model, file)
+    ]
+    assert scores[0].map == pytest.approx(scores[1].map, abs=0.01)
+
+
+def test_ssdlite_trains_too(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+    words = [f"data.path={data}", "epochs=1", "model={name: ssdlite, backbone: timm:test_efficientnet}"]
+    words += ["run.channels_last=true", "run.precision=bf16-mixed", "model.trainable={0: head}", "run.ema=null"]
+    assert train(load_recipe(recipe_file, words), tmp_path / "run").code == 0
+    trained = load_checkpoint(tmp_path / "run" / "best.ckpt")
+    assert trained.contract.task == "detect"
+    assert trained.contract.resize.rule == "stretch"
+
+
+def test_broken_pictures_are_skipped_and_named(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_shapes(tmp_path / "shapes", 9)
+    for name in ("train0", "val0", "test0"):
+        (data / "images" / f"{name}.png").write_bytes(b"no picture")
+    outcome = train(load_recipe(recipe_file, [f"data.path={data}", "epochs=1"]), tmp_path / "run")
+    said = capsys.readouterr().err
+    assert outcome.code == 0
+    assert "val0.png cannot be read" in said
+    assert "skipped because they cannot be read: " in said
+    assert "1 of 4 pictures to judge by cannot be read" in said
+
+
+def test_loss_that_is_no_number_ends_the_run(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObjectDetector, "normalised", lambda self, images: images.float() * float("nan"))
+    with pytest.raises(OnsightError, match=r"the loss is no number any more, in epoch 1 by step 1"):
+        train(recipe, tmp_path / "run")
+
+
+def test_unfit_data_is_refused(recipe_file: Path, data: Path, tmp_path: Path) -> None:
+    def refusal(*words: str, path: Path = data) -> str:
+        with pytest.raises((ConfigError, SourceError)) as caught:
+            train(load_recipe(recipe_file, [f"data.path={path}", *words]), tmp_path / "run")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+        return str(caught.value)
+
+    classifier = "model={name: resnet18}", "augment={}"
+    assert "holds boxes, in the layout coco, and resnet18 is a classifier" in refusal(*classifier)
+    folders = write_folders(tmp_path / "folders", 3)
+    assert "holds no annotations that can be read" in refusal(path=folders)
+    empty = write_coco(tmp_path / "empty", {"train": [Scene("a")], "val": [Scene("b")]}, CLASSES)
+    assert "has no boxes" in refusal(path=empty)
+    crowded = [Scene("a", [Object("disc", (5, 5, 20, 20)), Object("square", (30, 5, 50, 20), crowd=True)], SIZE)]
+    one = write_coco(tmp_path / "one", {"train": crowded, "val": crowded}, CLASSES)
+    assert "has 1 class without boxes to train on (square)" in refusal(path=one)
+    assert "multiples of 32 pixels, not 200 x 200" in refusal("input.size=200")
+    assert "has no feature maps at the strides" in refusal("model.backbone=timm:vit_tiny_patch16_224")
