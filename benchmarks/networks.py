@@ -1,14 +1,15 @@
 """Which networks can be exported, and what comes of it: the table in docs/exporting.md.
 
-    uv run benchmarks/networks.py                       # all of them, about half an hour on two cores
+    uv run benchmarks/networks.py                       # all of them, about ten minutes on two cores
     uv run benchmarks/networks.py resnet18 ssd300_vgg16 # these
     uv run benchmarks/networks.py --json networks.json
 
-Weights are drawn from a seed: nothing is downloaded, and parity does not depend on what a network has learnt. Batch
-norms take the statistics of photographs, else little of a picture would reach the end of a deep network; what the
-head of a detector gives is made to spread, else all its boxes would be alike. Parity is the largest difference at
-batch 1, 3 and 8 on photographs of three sizes: of logits as a part of their range; for a detector of scores, and of
-coordinates in pixels. A frame is the median time of one frame on the CPU.
+Weights are drawn from a seed: nothing is downloaded, and parity does not depend on what a network has learnt. Weights
+that begin as zeros are drawn, too, and batch norms take the statistics of photographs, else little of a picture would
+reach the end of a deep network; what the head of a detector gives is made to spread, else all its boxes would be
+alike. Parity is the largest difference at batch 1, 3 and 8 on photographs of three sizes: of logits as a part of
+their range; for a detector of scores, and of coordinates in pixels. A frame is the median time of one frame on the
+CPU.
 """
 
 import argparse
@@ -99,6 +100,9 @@ def open_random(name, folder):
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (origin.mean, origin.std))
     images = (nn.functional.interpolate(images / 255, (size.height, size.width), mode="area") - mean) / std
     if origin.contract.task == "classify":
+        for weight in origin.network.parameters():
+            if weight.ndim > 1 and not weight.any():
+                nn.init.normal_(weight, std=0.02)
         update_bn([images], origin.network)
         return origin
     return replace(origin, network=Spread(origin.network, images).eval())

@@ -75,6 +75,7 @@ def _pool_before_relu(model: onnx.ModelProto, kept: set[str]) -> onnx.ModelProto
     swapped.CopyFrom(model)
     makers = {output: node for node in swapped.graph.node for output in node.output}
     readers = Counter(name for node in swapped.graph.node for name in node.input)
+    readers.update(value.name for value in swapped.graph.output)
     for pool in [node for node in swapped.graph.node if node.op_type == "MaxPool"]:
         relu = makers.get(pool.input[0])
         if relu is None or relu.op_type != "Relu" or readers[pool.input[0]] > 1:
