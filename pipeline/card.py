@@ -57,6 +57,7 @@ _UNUSED = {
     "crop pad": ("scale", "ratio"),
     "crop none": ("scale", "ratio", "padding"),
     **dict.fromkeys(("policy none", "policy trivial"), ("rand_ops", "rand_magnitude")),
+    "backbone None": ("width", "depth"),
     "zoom_out 0.0": ("zoom_sides",),
     "iou_crop 0.0": ("crop_sides",),
 }

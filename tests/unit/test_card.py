@@ -209,12 +209,11 @@ def test_a_recipe_has_a_row_for_each_part() -> None:
         "recipe": "run, seed 0, epochs 10",
         "data": "val fraction 0.15, test fraction 0.15, seed 0, batch 32",
         "model": "timm:resnet18, weights none, trainable (0: head, 5: all)",
-        "input": "rule crop",
         "augment": "crop pad, padding 4, flip 0.5, cutmix 1",
         "optimiser": "sgd, lr 0.1, momentum 0.9, nesterov, weight decay 0.05",
         "schedule": "cosine, warmup 1, final 0.01",
         "loss": "label smoothing 0.1",
-        "run": "monitor accuracy, precision 32-true",
+        "run": "precision 32-true",
     }
 
 
