@@ -108,8 +108,9 @@ def _check_classes(ours: Outputs, theirs: Outputs, tolerance: float) -> Parity:
     ours_BC, theirs_BC = ours["scores"], theirs["scores"]
     if ours_BC.shape != theirs_BC.shape:
         raise ModelError(f"it gives scores of the shape {ours_BC.shape} and not {theirs_BC.shape}")
-    if not np.isfinite(ours_BC).all():
-        raise ModelError("it gives scores that are no numbers")
+    for side, scores_BC in (("it", ours_BC), ("the network", theirs_BC)):
+        if not np.isfinite(scores_BC).all():
+            raise ModelError(f"{side} gives scores that are no numbers")
     logits_BC = _logits(theirs_BC)
     spread_B1 = np.maximum(np.ptp(logits_BC, axis=1, keepdims=True), 1e-6)
     distance = float((np.abs(_logits(ours_BC) - logits_BC) / spread_B1).max())

@@ -24,7 +24,7 @@ def quantise(model: onnx.ModelProto, inputs: Iterator[NDArray[np.uint8]]) -> onn
     """The model with uint8 activations and int8 weights for each channel, between QuantizeLinear and DequantizeLinear.
 
     The first and the last layers with weights, all before those and all behind these stay in float32: they take little
-    of the time, and lose most. So does a max pooling right behind the first of them.
+    of the time, and lose most. So do softmax with what feeds and reads it, and a max pooling behind the first layer.
 
     Args:
         model: in float32, its nodes named.
@@ -36,6 +36,7 @@ def quantise(model: onnx.ModelProto, inputs: Iterator[NDArray[np.uint8]]) -> onn
     kept = _ends(model.graph)
     if all(node.name in kept for node in model.graph.node if node.op_type in _WEIGHTED):
         raise ModelError("the network has no layers between its first and its last: nothing to make int8 of")
+    kept |= _around_softmax(model.graph)
     model = _pool_before_relu(model, kept)
     with TemporaryDirectory() as folder, quietly():
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
@@ -63,6 +64,15 @@ class _Frames(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         frames = next(self._inputs, None)
         return None if frames is None else {INPUT_NAME: frames}
+
+
+def _around_softmax(graph: onnx.GraphProto) -> set[str]:
+    """The names of all Softmax nodes and of their neighbours, which would have their values rounded."""
+    softmax = [node for node in graph.node if node.op_type == "Softmax"]
+    inputs = {name for node in softmax for name in node.input}
+    outputs = {name for node in softmax for name in node.output}
+    near = [node for node in graph.node if inputs.intersection(node.output) or outputs.intersection(node.input)]
+    return {node.name for node in (*softmax, *near)}
 
 
 def _pool_before_relu(model: onnx.ModelProto, kept: set[str]) -> onnx.ModelProto:

@@ -40,7 +40,10 @@ _MEASURES = {
     "weighted_f1": "weighted F1",
     "ece": "calibration error",
     "map": "mAP",
+    "map50": "mAP50",
+    "map75": "mAP75",
 }
+_POOLED = {"precision": "precision", "recall": "recall", "f1": "F1"}  # of a detector: all classes together
 
 # Of a recipe, the card leaves out how the work was done, what is off, factors of 1, and what a choice makes moot.
 _MACHINERY = {"layout", "workers", "cache", "accelerator", "devices", "strategy"}
@@ -120,6 +123,7 @@ def _metrics(found: Entries) -> Iterator[Row]:
         rest["intervals"], spans = spans, {}
     if where:
         yield "measured on", ", ".join(where)
+    words = {**_MEASURES, **_POOLED} if "map" in rest else _MEASURES
     for key in dict.fromkeys([*rest, *spans]):
         split, _, measure = key.rpartition("/")
         tell = _share if measure in _MEASURES else _plain
@@ -127,7 +131,7 @@ def _metrics(found: Entries) -> Iterator[Row]:
         text = span if key not in rest else tell(rest[key])
         if key in rest and key in spans:
             text += f" ({span.replace(' %', '')})"
-        yield f"{split} {_MEASURES.get(measure, _words(measure))}".strip(), text
+        yield f"{split} {words.get(measure, _words(measure))}".strip(), text
 
 
 def _quality(found: Entries) -> Iterator[Row]:

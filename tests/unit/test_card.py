@@ -105,6 +105,17 @@ def test_terms_that_say_nothing_are_not_stated(nothing: Any) -> None:
     assert told(about)["Intended use and limits"] == TERMS
 
 
+def test_measures_of_a_detector_are_no_means_over_classes() -> None:
+    rows = told({"metrics": {"split": "test", "map": 0.35, "map50": 0.6, "precision": 0.9, "f1": 0.5}})["Quality"]
+    assert rows == {
+        "measured on": "test split",
+        "mAP": "35.0 %",
+        "mAP50": "60.0 %",
+        "precision": "90.0 %",
+        "F1": "50.0 %",
+    }
+
+
 def test_both_spellings_of_the_licence_count() -> None:
     assert told({"licence": "MIT", "license": "MIT"})["Intended use and limits"]["licence"] == "MIT"
     assert told({"licence": "", "license": "MIT"})["Intended use and limits"]["licence"] == "MIT"

@@ -123,6 +123,11 @@ def test_attention_becomes_int8_too() -> None:
     linear = [node for node in made.graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in makers]
     stored = [node for node in linear if makers[node.input[1]].input[0] in weights]
     assert len(stored) == 4
+    softmax = [node for node in made.graph.node if node.op_type == "Softmax"]
+    assert len(softmax) == 3
+    rounded = {name for node in made.graph.node if node.op_type == "QuantizeLinear" for name in node.input}
+    assert not [node for node in softmax if makers[node.input[0]].op_type == "DequantizeLinear"]
+    assert not rounded & {node.output[0] for node in softmax}
 
 
 def test_nothing_between_first_and_last_layer() -> None:
