@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.svg import ACCENT, INK, MUTED, SECOND, label_square, plot_of, shorten_name
 from training.calibration import reliability
 from training.curves import pr_curve, thin
 from training.metrics import Metrics
-from training.svg import ACCENT, INK, MUTED, SECOND, label_square, plot_of, shorten_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

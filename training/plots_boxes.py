@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.svg import ACCENT, INK, MUTED, SECOND, label_square, plot_of, shorten_name
 from training.coco import RECALLS, DetectionMetrics
 from training.curves import thin
-from training.svg import ACCENT, INK, MUTED, SECOND, label_square, plot_of, shorten_name
 from training.thresholds import Point, ThresholdCurve
 
 if TYPE_CHECKING:

@@ -11,16 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.page import floor_of, picture_url, render_page
 from pipeline.sources.images import read_image
 from training import plots
 from training.calibration import apply_temperature
 from training.intervals import LEVEL
-from training.page import floor_of, picture_url, render_page
 
 if TYPE_CHECKING:
     from training.evaluation import Evaluated, Evaluation
 
 SHEET = 28
+_TEMPLATE = Path(__file__).parent / "templates" / "report.html.j2"
 _CONFUSIONS = 20
 _THUMBNAIL = 192  # pixels of the longer side
 _NAMED = 20
@@ -48,7 +49,7 @@ class Confusion:
 
 def render(evaluation: Evaluation) -> str:
     """The whole page."""
-    return render_page("report.html.j2", _context(evaluation))
+    return render_page(_TEMPLATE, _context(evaluation))
 
 
 def confusions(confusion_CC: NDArray[np.int64], classes: Sequence[str], most: int = _CONFUSIONS) -> list[Confusion]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from pipeline.page import render_page
 from training import plots, plots_boxes
 from training.evaluation_boxes import BoxEvaluation, EvaluatedBoxes
 from training.intervals import LEVEL
 from training.matching import MATCH_IOU
 from training.mistakes import NEAR_IOU, Kind
-from training.page import render_page
 from training.report import confusions
 from training.sheet_boxes import BoxCard, show_worst
 
 SHEET = 10
+_TEMPLATE = Path(__file__).parent / "templates" / "report_boxes.html.j2"
 BACKGROUND = "background"
 _KINDS: dict[Kind, tuple[str, str]] = {
     "missed": ("Missed", "an object that no box was meant for"),
@@ -44,7 +46,7 @@ def render_boxes(evaluation: BoxEvaluation) -> str:
     rows = [[m.per_class[c] for m in metrics] for c, each in enumerate(metrics[0].per_class) if each.n]
     rows.sort(key=lambda row: row[0].map or 0)
     return render_page(
-        "report_boxes.html.j2",
+        _TEMPLATE,
         {
             "evaluation": evaluation,
             "models": evaluation.models,

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.page import picture_url
 from pipeline.palette import BLACK, Colour
 from pipeline.sources.images import read_image
 from pipeline.types import Detections, Image
 from training.annotated import AnnotatedImage
 from training.matching import overlaps
 from training.mistakes import Mistake
-from training.page import picture_url
 
 TRUTH: Colour = (245, 110, 59)
 FOUND: Colour = (43, 98, 226)

@@ -57,7 +57,7 @@ def plot_of(draw: Callable[Concatenate[Axes, P], None], size: tuple[float, float
             axes.patch.set_alpha(0)
             draw(axes, *args, **kwargs)
             text = StringIO()
-            FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+            FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})  # type: ignore[no-untyped-call]
         return _inline(text.getvalue())
 
     return plot

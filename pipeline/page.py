@@ -12,18 +12,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.types import Image
 
+_SHARED = Path(__file__).parent / "templates"
 
-def render_page(template: str, context: Mapping[str, Any]) -> str:
-    """The page that a file of `templates/` makes of the values in `context`."""
+
+def render_page(template: Path, context: Mapping[str, Any]) -> str:
+    """The page that a template makes of the values in `context`. It may extend and include its neighbours and what
+    lies in `templates/` here.
+    """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader([template.parent, _SHARED]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
     environment.filters.update(percent=_percent, points=_points, span=_span, thousands=_thousands)
-    return environment.get_template(template).render(context)
+    return environment.get_template(template.name).render(context)
 
 
 def picture_url(image: Image) -> str:
