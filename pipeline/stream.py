@@ -34,6 +34,7 @@ from pipeline.tally import Summary, Tally
 from pipeline.terms import Device
 from pipeline.track import LOST_AFTER, Tracker
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
+from pipeline.watch import Watch, unwatched, watch_model
 from pipeline.zones import read_zones, settle_zones
 
 _LOG = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def journey(
     tallies: Sequence[Tally],
     stop: threading.Event,
     batch: int = 1,
+    watch: Watch = unwatched,
 ) -> Generator[Annotated]:
     """Each source and each recogniser works on a thread of its own; what comes after them on the caller's.
 
@@ -57,7 +59,7 @@ def journey(
     """
     with Channel[Frame, Recognised](stop) as channel:
         for lane in _lanes(sources):
-            channel.feed(partial(_read, lane, tallies), newest=lane[0].media.live, name=lane[0].name)
+            channel.feed(partial(_read, lane, tallies, watch), newest=lane[0].media.live, name=lane[0].name)
         try:
             for recognised in channel.process(recognisers, batch):
                 tally = tallies[recognised.frame.stream]
@@ -73,11 +75,18 @@ def journey(
                 tallies[lane[0].stream].dropped = dropped
 
 
-def deliver(frames: Generator[Annotated], outputs: Outputs, tallies: Sequence[Tally], stop: threading.Event) -> None:
+def deliver(
+    frames: Generator[Annotated],
+    outputs: Outputs,
+    tallies: Sequence[Tally],
+    stop: threading.Event,
+    watch: Watch = unwatched,
+) -> None:
     """The end of the journey: every frame to its sinks, which get their final names when all frames have come."""
+    write = watch("write", outputs.write)
     with suppress(StopStream), outputs, closing(frames):
         for annotated in frames:
-            outputs.write(annotated)
+            write(annotated)
         if not outputs.written and (stop.is_set() or any(tally.withheld for tally in tallies)):
             raise StopStream  # what an earlier run has written is not replaced by nothing
 
@@ -88,10 +97,10 @@ def _lanes(sources: Sequence[Source]) -> list[list[Source]]:
     return [[source] for source in sources if source.media.live] + ([files] if files else [])
 
 
-def _read(lane: Sequence[Source], tallies: Sequence[Tally], stop: threading.Event) -> Iterator[Frame]:
+def _read(lane: Sequence[Source], tallies: Sequence[Tally], watch: Watch, stop: threading.Event) -> Iterator[Frame]:
     for source in lane:
         try:
-            yield from source.frames(stop)
+            yield from watch("decode", source.frames)(stop)
         except OnsightError as error:
             _LOG.info("%s", error)
             tallies[source.stream].error = error
@@ -149,6 +158,7 @@ def execute(
     model: OnnxModel | None = None,
     extra_sinks: Callable[[Sequence[Source], OnnxModel], Sequence[Sink]] = lambda sources, model: (),
     stop: threading.Event | None = None,
+    watch: Watch = unwatched,
 ) -> Summary:
     """`run` for a ready configuration. A source's failure is in the summary, not raised."""
     stop = stop or threading.Event()
@@ -157,7 +167,8 @@ def execute(
         outputs = plan_outputs(config, trip.sources, trip.tallies, trip.plan.encode)
         outputs.add(extra_sinks(trip.sources, trip.model))
         started = time.perf_counter()
-        deliver(trip.frames(draw=config.draw and outputs.draws), outputs, trip.tallies, stop)
+        frames = trip.frames(draw=config.draw and outputs.draws, watch=watch)
+        deliver(frames, outputs, trip.tallies, stop, watch)
     return Summary(time.perf_counter() - started, trip.model.device, trip.model.providers, trip.tallies)
 
 
@@ -175,21 +186,23 @@ class _Trip:
     tallies: list[Tally]
     stop: threading.Event
 
-    def frames(self, *, draw: bool) -> Generator[Annotated]:
-        recognisers = [Recogniser(self.model, self.settings) for _ in range(self.plan.workers)]
+    def frames(self, *, draw: bool, watch: Watch = unwatched) -> Generator[Annotated]:
+        model = watch_model(self.model, watch)
+        recognisers = [watch("recognise", Recogniser(model, self.settings)) for _ in range(self.plan.workers)]
         redact = Redactor(self.settings.hide is not None, self.config.redact_style)
-        overlay = _painter(draw, self.config.status, self.settings.hide or frozenset())
+        overlay = painter(draw, self.config.status, self.settings.hide or frozenset())
         with schedule.opencv_threads(self.plan.opencv):
             yield from journey(
                 self.sources,
                 recognisers,
-                self.track,
+                watch("track", self.track) if self.config.track else self.track,
                 self.count,
                 redact,
-                overlay,
+                watch("draw", overlay),
                 self.tallies,
                 self.stop,
                 self.config.batch,
+                watch,
             )
 
 
@@ -244,7 +257,8 @@ def _configure(
     return build_config({"sources": sources, "model": str(path), **options}), loaded
 
 
-def _painter(draw: bool, status: bool, hidden: frozenset[int]) -> Callable[[Redacted], Annotated]:
+def painter(draw: bool, status: bool, hidden: frozenset[int]) -> Callable[[Redacted], Annotated]:
+    """The stage that draws, or one that does not; `status` and `hidden` as for `Overlay`."""
     if not draw:
         return lambda redacted: Annotated(redacted, redacted.frame.image)
     overlay = Overlay(hidden)

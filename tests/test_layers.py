@@ -85,7 +85,9 @@ def test_the_package_alone_costs_nothing() -> None:
     assert not loaded & {"numpy", "cv2", "onnxruntime", "av", "pydantic", "click", "rich", "yaml"}
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["adopt", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["run", "--help"], ["bench", "--help"], ["adopt", "--help"], ["demo", "--help"]]
+)
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     loaded = loaded_by(f"from pipeline.cli import main\nassert main({command}) == 0")
     assert "click" in loaded
@@ -117,6 +119,7 @@ LEAVES = {
     "pipeline.trails": {"pipeline.palette"},
     "pipeline.lettering": {"pipeline.palette"},
     "pipeline.palette": set(),
+    "pipeline.watch": {"pipeline.contract", "pipeline.model"},  # for the type checker alone
     "pipeline.types": set(),
     "pipeline.errors": set(),
     "pipeline.terms": set(),
@@ -146,6 +149,8 @@ def test_sources_and_sinks_know_the_values_and_their_own_package(module: str) ->
     [
         ("onnxruntime", "pipeline.model"),
         ("yaml", "pipeline.config"),
+        ("psutil", "pipeline.bench.machine"),
+        ("pynvml", "pipeline.bench.gpu"),
         ("trackers", "pipeline.track"),
         ("supervision", "pipeline.track"),
     ],
@@ -158,7 +163,7 @@ def test_a_library_has_one_owner(library: str, owner: str) -> None:
 # Threads and redaction
 
 THREADS = ("concurrent.futures", "multiprocessing", "_thread", "asyncio", "queue")
-CALM = {"Event", "Lock", "RLock"}
+CALM = {"Event", "Lock", "RLock", "current_thread"}
 
 
 def test_only_the_channel_creates_threads() -> None:

@@ -66,6 +66,17 @@ def finish(path: Path) -> None:
     os.replace(partial_path(path), path)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file at once, as UTF-8.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    with writing(path):
+        partial_path(path).write_text(text, encoding="utf-8", newline="\n")
+        finish(path)
+
+
 @contextmanager
 def writing(path: Path | str, *errors: type[Exception]) -> Iterator[None]:
     """Turns an `OSError`, and `errors`, raised while `path` is written into a `SinkError` that gives the reason."""

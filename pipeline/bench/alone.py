@@ -1,0 +1,173 @@
+"""Each stage alone: one frame after the other goes through all of them on one thread, and nothing runs beside it.
+
+The stages are the run's own objects. CPU time is that of the process, so that a helper thread of a library counts, too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from tempfile import TemporaryDirectory
+from time import perf_counter, process_time
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+
+from pipeline import schedule
+from pipeline.bench.job import Job
+from pipeline.model import Model, OnnxModel
+from pipeline.outputs import Outputs, plan_outputs
+from pipeline.recogniser import Recogniser
+from pipeline.redact import Redactor
+from pipeline.settings import settle
+from pipeline.sources import Source
+from pipeline.stream import painter
+from pipeline.tally import Tally
+from pipeline.types import Image
+from pipeline.watch import watch_model
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_KEPT = 8  # inputs of the model, to make batches of
+_LEAST_CALLS = 3
+
+
+class Laps:
+    """Wall and CPU time of stages that follow each other, in seconds.
+
+    Attributes:
+        frames: how many went through.
+        wall, cpu: of each stage in sum.
+        each: wall time of each stage for single frames.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.wall: dict[str, float] = defaultdict(float)
+        self.cpu: dict[str, float] = defaultdict(float)
+        self.each: dict[str, list[float]] = defaultdict(list)
+        self.began = perf_counter()
+        self.start()
+
+    def start(self) -> None:
+        """What was until now belongs to no stage."""
+        self._wall, self._cpu = perf_counter(), process_time()
+
+    def end(self, stage: str) -> float:
+        """The time since the last end belongs to `stage`, but to no frame. Returns its wall time."""
+        wall, cpu = perf_counter(), process_time()
+        took = wall - self._wall
+        self.wall[stage] += took
+        self.cpu[stage] += cpu - self._cpu
+        self._wall, self._cpu = wall, cpu
+        return took
+
+    def lap(self, stage: str) -> None:
+        """The time since the last end belongs to `stage` and the frame at hand."""
+        self.each[stage].append(self.end(stage))
+
+
+class Call(NamedTuple):
+    """Inference by batch: seconds of a frame."""
+
+    wall: float
+    cpu: float
+
+
+class Stages:
+    """The stages of a job. Opens a model with one thread of its own on the CPU; on a GPU, `model` serves."""
+
+    def __init__(self, job: Job, model: OnnxModel) -> None:
+        self._job = job
+        gpu = model.device != "cpu"
+        self._model: OnnxModel = model if gpu else OnnxModel(job.model, "cpu", threads=1)
+        self._threads = schedule.plan(live=False, gpu=gpu)
+        self._inputs: list[Image] = []
+
+    def measure(self, frames: int, seconds: float) -> Laps:
+        """The first `frames` of the clip, which is read again when it ends, or as many as `seconds` allow."""
+        laps = Laps()
+        with schedule.opencv_threads(self._threads.opencv):
+            while laps.frames < frames and perf_counter() - laps.began < seconds:
+                self._read_clip(laps, frames, laps.began + seconds)
+        return laps
+
+    def infer(self, batch: int, seconds: float) -> Call:
+        """Inference of batches made of inputs that `measure` has seen, for so long."""
+        inputs_BHW3 = np.concatenate(list(islice(cycle(self._inputs), batch)))
+        self._model.infer(inputs_BHW3)
+        calls, began, cpu = 0, perf_counter(), process_time()
+        while calls < _LEAST_CALLS or perf_counter() - began < seconds:
+            self._model.infer(inputs_BHW3)
+            calls += 1
+        frames = calls * batch
+        return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)
+
+    def batches(self, wanted: Sequence[int]) -> tuple[int, ...]:
+        """Those of the batch sizes that the model can take at once."""
+        return (1,) if self._model.contract.input.batch == 1 else tuple(wanted)
+
+    def _read_clip(self, laps: Laps, most: int, until: float) -> None:
+        encode = self._job.encode
+        recognise = Recogniser(self._watched(laps), settle(self._model.contract))
+        redact, draw = Redactor(False, "blur"), painter(encode, False, frozenset())
+        with TemporaryDirectory(prefix="onsight-bench-", ignore_cleanup_errors=True) as folder:
+            laps.start()
+            source = self._job.open()
+            laps.end("decode")
+            pictures, records = self._outputs(folder, source)
+            with records:
+                with pictures:
+                    laps.start()
+                    for frame in source.frames(threading.Event()):
+                        laps.lap("decode")
+                        (recognised,) = recognise([frame])
+                        laps.lap("results")
+                        redacted = redact(recognised)
+                        assert redacted is not None
+                        annotated = draw(redacted)
+                        laps.lap("draw")
+                        if encode:
+                            pictures.write(annotated)
+                            laps.lap("encode")
+                        records.write(annotated)
+                        laps.lap("records")
+                        laps.frames += 1
+                        if laps.frames == most or perf_counter() > until:
+                            break
+                    laps.end("decode")
+                if encode:
+                    laps.end("encode")
+            laps.end("records")
+
+    def _outputs(self, folder: str, source: Source) -> tuple[Outputs, Outputs]:
+        """What the run writes, pictures apart from records."""
+        config = self._job.config(folder, (self._job.spec,))
+        pictures, records = (
+            plan_outputs(config.model_copy(update={other: None}), [source], [Tally("")], self._threads.encode)
+            for other in ("records", "output")
+        )
+        return pictures, records
+
+    def _watched(self, laps: Laps) -> Model:
+        def watch(stage: str, infer: Callable[P, R], /) -> Callable[P, R]:
+            def watched(*args: P.args, **kwargs: P.kwargs) -> R:
+                laps.lap("resize")
+                if len(self._inputs) < _KEPT:
+                    self._keep(args[0])
+                    laps.start()
+                outputs = infer(*args, **kwargs)
+                laps.lap("infer")
+                return outputs
+
+            return watched
+
+        return watch_model(self._model, watch)
+
+    def _keep(self, inputs_1HW3: object) -> None:
+        assert isinstance(inputs_1HW3, np.ndarray)
+        if not self._inputs or self._inputs[0].shape == inputs_1HW3.shape:
+            self._inputs.append(inputs_1HW3.copy())

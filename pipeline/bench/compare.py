@@ -1,0 +1,144 @@
+"""Two benchmarks side by side: which figures differ by more than their rounds do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from pipeline.bench.result import Bench, Spread
+
+Verdict = Literal["better", "worse", "no difference can be told"]
+
+LEVEL = 0.95
+_LEAST_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a benchmark, by round."""
+
+    spread: Spread
+    unit: str
+    more_is_better: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`ratio`: new ÷ old, the geometric means of the rounds, None of what was too short for the clock; `interval` holds
+    it with 95 % confidence, None where the rounds are too few to tell.
+    """
+
+    name: str
+    unit: str
+    old: float
+    new: float
+    ratio: float | None
+    interval: tuple[float, float] | None
+    verdict: Verdict
+
+
+def figures_of(bench: Bench) -> dict[str, Figure]:
+    """All that two benchmarks can be compared by."""
+    return dict(chain(_of_the_run(bench), _of_the_stages(bench), _of_streams(bench)))
+
+
+def compare(old: Bench, new: Bench) -> list[Change]:
+    """The figures that both have."""
+    before, after = figures_of(old), figures_of(new)
+    return [_change(name, before[name], after[name]) for name in before if name in after]
+
+
+def find_differences(old: Bench, new: Bench) -> Iterator[str]:
+    """What was not the same in the two beside the thing to compare: one line for each."""
+    pairs = {
+        "model": [f"{each.model.file} ({each.model.sha256[:12]})" for each in (old, new)],
+        "device": [f"{each.model.device} ({', '.join(each.model.providers)})" for each in (old, new)],
+        "clip": [f"{each.clip.name} ({(each.clip.sha256 or 'synthetic')[:12]})" for each in (old, new)],
+        "encoding": ["with" if each.encode else "without" for each in (old, new)],
+        "target rate": [f"{each.target_fps or 0:g} fps" for each in (old, new)],
+        "seconds a round": [f"{each.seconds:g}" for each in (old, new)],
+        "processor": [f"{each.machine.cpu}, {each.machine.usable_cores:g} cores" for each in (old, new)],
+        "GPU": [each.machine.gpu.name if each.machine.gpu else "none" for each in (old, new)],
+        "system": [each.machine.system for each in (old, new)],
+    }
+    for package in sorted(old.machine.versions.keys() | new.machine.versions.keys()):
+        pairs[package] = [each.machine.versions.get(package, "none") for each in (old, new)]
+    for name, (before, after) in pairs.items():
+        if before != after:
+            yield f"{name}: {before} → {after}"
+
+
+def ratio_interval(old: Sequence[float], new: Sequence[float]) -> tuple[float, float] | None:
+    """Where new ÷ old lies with 95 % confidence: Welch's interval of the difference of the logarithms.
+
+    With a handful of rounds a bootstrap of them would be too narrow. None: fewer than three rounds, or no spread.
+    """
+    if min(len(old), len(new)) < _LEAST_ROUNDS:
+        return None
+    before, after = np.log(old), np.log(new)
+    errors = [float(np.var(each, ddof=1)) / len(each) for each in (before, after)]
+    if not sum(errors):
+        return None
+    freedom = sum(errors) ** 2 / sum(e**2 / (len(x) - 1) for e, x in zip(errors, (before, after), strict=True))
+    middle, reach = float(after.mean() - before.mean()), _student(freedom) * math.sqrt(sum(errors))
+    return math.exp(middle - reach), math.exp(middle + reach)
+
+
+def _change(name: str, old: Figure, new: Figure) -> Change:
+    before, after = old.spread.rounds, new.spread.rounds
+    if min(*before, *after) <= 0:  # too short for the clock
+        return Change(name, old.unit, old.spread.median, new.spread.median, None, None, "no difference can be told")
+    ratio = math.exp(float(np.log(after).mean() - np.log(before).mean()))
+    interval = ratio_interval(before, after)
+    verdict: Verdict = "no difference can be told"
+    if interval is not None and not interval[0] <= 1 <= interval[1]:
+        verdict = "better" if (ratio > 1) == old.more_is_better else "worse"
+    return Change(name, old.unit, old.spread.median, new.spread.median, ratio, interval, verdict)
+
+
+def _of_the_run(bench: Bench) -> Iterator[tuple[str, Figure]]:
+    if bench.whole is None:
+        return
+    yield "frames per second", Figure(bench.whole.fps, "fps", more_is_better=True)
+    yield "CPU time of a frame", Figure(bench.whole.cpu_ms, "ms")
+    if bench.whole.gpu_ms:
+        yield "GPU time of a frame", Figure(bench.whole.gpu_ms, "ms")
+    if bench.efficiency:
+        yield "efficiency", Figure(bench.efficiency, "", more_is_better=True)
+
+
+def _of_the_stages(bench: Bench) -> Iterator[tuple[str, Figure]]:
+    on_cpu = bench.model.device == "cpu"  # where other load makes a stage wait, but cost no more
+    stages = [(f"{stage.name} alone", stage.ms, stage.cpu_ms) for stage in bench.alone]
+    batches = [(f"inference, batch {batch.batch}", batch.ms, batch.cpu_ms) for batch in bench.batches]
+    for name, wall, cpu in stages + batches:
+        yield (f"{name}, CPU", Figure(cpu, "ms")) if on_cpu else (name, Figure(wall, "ms"))
+
+
+def _of_streams(bench: Bench) -> Iterator[tuple[str, Figure]]:
+    for each in bench.streams:
+        what = f"{each.streams} stream{'s' if each.streams > 1 else ''}"
+        yield f"{what}, frames per second", Figure(each.fps, "fps", more_is_better=True)
+        if each.drawn_p99:
+            yield f"{what}, age drawn p99", Figure(each.drawn_p99, "ms")
+        yield f"{what}, CPU time of a frame", Figure(each.cpu_ms, "ms")
+
+
+def _student(freedom: float) -> float:
+    """The two-sided quantile of Student's t at `LEVEL`, by its expansion around the normal one (Abramowitz and Stegun
+    26.7.5): less than 1 % too small from two degrees of freedom on.
+    """
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms))

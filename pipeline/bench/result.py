@@ -1,0 +1,232 @@
+"""What a benchmark found: the JSON that it writes and that `compare-bench` reads. Times are milliseconds of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import ConfigError
+
+KIND: Literal["onsight bench"] = "onsight bench"
+VERSION: Literal[1] = 1
+_SAMPLES = {"p50": 2, "p95": 20, "p99": 100}  # frames without which a percentile is only the slowest one
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Spread(_Part):
+    """A figure of every round."""
+
+    median: float
+    min: float
+    max: float
+    rounds: tuple[float, ...]
+
+    @classmethod
+    def of(cls, rounds: Sequence[float]) -> Self:
+        values = [float(value) for value in rounds]
+        return cls(median=float(np.median(values)), min=min(values), max=max(values), rounds=tuple(values))
+
+
+class Percentiles(_Part):
+    """Of `n` frames of all rounds; None where there are too few."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values_N: NDArray[np.float64]) -> Self:
+        n = len(values_N)
+        told = {name: float(np.percentile(values_N, int(name[1:]))) for name, least in _SAMPLES.items() if n >= least}
+        return cls(n=n, **{name: told.get(name) for name in _SAMPLES})
+
+
+class Alone(_Part):
+    """A stage alone on one thread. `ms` and `cpu_ms` are the means of each round, `frame_ms` of single frames."""
+
+    name: str
+    ms: Spread
+    cpu_ms: Spread
+    frame_ms: Percentiles
+
+
+class Within(_Part):
+    """A stage as the run had it, other threads working beside it."""
+
+    name: str
+    frame_ms: Percentiles
+
+
+class Batch(_Part):
+    """Inference alone with `batch` frames a call; `ms` and `cpu_ms` are still those of a frame."""
+
+    batch: int
+    ms: Spread
+    cpu_ms: Spread
+
+
+class Whole(_Part):
+    """The run. `drawn` and `written`: the age of a frame then, since it came out of the decoder."""
+
+    frames: int
+    fps: Spread
+    cpu_ms: Spread
+    gpu_ms: Spread | None
+    dropped: int
+    drawn: Percentiles
+    written: Percentiles
+    stages: tuple[Within, ...]
+    peak_memory_bytes: int
+
+
+class Limit(_Part):
+    """The resource that allows least, and the `fps` it allows. `share`: of the CPU time of a frame; None on a GPU."""
+
+    resource: str
+    share: float | None
+    fps: Spread
+
+
+class Streams(_Part):
+    """So many live sources at once. `fps` is what the slowest was shown with; `dropped` of the `due` frames were not
+    shown. `late`: the pictures could not even be painted in time.
+    """
+
+    streams: int
+    taken: bool
+    fps: Spread
+    due: int
+    dropped: int
+    late: bool
+    drawn: Percentiles
+    drawn_p99: Spread | None
+    cpu_ms: Spread
+    peak_memory_bytes: int
+
+
+class Gpu(_Part):
+    """As NVML tells it. None: this GPU does not tell."""
+
+    name: str
+    driver: str
+    memory_bytes: int | None
+    power_limit_watts: float | None
+    clock_mhz: int | None
+    highest_clock_mhz: int | None
+
+
+class Machine(_Part):
+    """Where it was measured. None: this system does not tell."""
+
+    system: str
+    cpu: str
+    cores: int
+    cpu_quota: float | None
+    memory_bytes: int
+    clock_mhz: float | None
+    highest_clock_mhz: float | None
+    governor: str | None
+    load: float | None
+    gpu: Gpu | None
+    versions: dict[str, str]
+
+    @property
+    def usable_cores(self) -> float:
+        """What the process may use at once."""
+        return min(self.cores, self.cpu_quota or self.cores)
+
+
+class Conditions(_Part):
+    """What the machine did while it was measured. None: this system does not tell.
+
+    `others_cores`: how many cores worked for other processes, `stolen_cores` for other guests of the host.
+    """
+
+    others_cores: float
+    stolen_cores: float | None
+    clock_mhz: Spread | None
+    cpu_throttled: int | None
+    quota_stops: int | None
+    gpu_clock_mhz: Spread | None
+    gpu_memory_bytes: int | None
+    gpu_throttled: tuple[str, ...] | None
+
+
+class ModelFacts(_Part):
+    """The model, and what it really ran on."""
+
+    file: str
+    sha256: str
+    task: str
+    input: str
+    device: str
+    reason: str | None
+    providers: tuple[str, ...]
+    nodes: int
+    cpu_nodes: int
+
+
+class ClipFacts(_Part):
+    """What was run. `sha256` is None of a synthetic picture."""
+
+    name: str
+    sha256: str | None
+    codec: str | None
+    width: int
+    height: int
+    frames: int
+    seconds: float | None
+
+
+class Bench(_Part):
+    """A benchmark of a clip (`whole`, `alone`, `batches`, `limit`, `efficiency`) or of live `streams`."""
+
+    kind: Literal["onsight bench"] = KIND
+    version: Literal[1] = VERSION
+    made: str
+    machine: Machine
+    conditions: Conditions
+    model: ModelFacts
+    clip: ClipFacts
+    encode: bool
+    seconds: float
+    rounds: int
+    warm_up_frames: int
+    warm_up_seconds: float
+    loops: int = 1
+    target_fps: float | None = None
+    whole: Whole | None = None
+    alone: tuple[Alone, ...] = ()
+    batches: tuple[Batch, ...] = ()
+    limit: Limit | None = None
+    efficiency: Spread | None = None
+    streams: tuple[Streams, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_bench(path: Path) -> Bench:
+    """Reads what `onsight bench --output` wrote.
+
+    Raises:
+        ConfigError: it cannot be read, or is something else.
+    """
+    try:
+        return Bench.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["loc"] == ("version",):
+            raise ConfigError(
+                f"{path} has version {first['input']!r}, this Onsight reads {VERSION}: measure again"
+            ) from None
+        raise ConfigError(f"{path} is not what `onsight bench --output` writes: measure again") from None

@@ -1,0 +1,166 @@
+"""The commands `bench` and `compare-bench`. Imports nothing heavy at its top: `onsight` loads it for its help."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from pipeline.errors import ConfigError
+from pipeline.terms import Device
+
+if TYPE_CHECKING:
+    from pipeline.bench.job import Job
+    from pipeline.bench.result import Bench
+    from pipeline.bench.spans import Span
+
+_TRACED = 1.0  # seconds
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """`1,2,4`: whole numbers from 1 on, in rising order."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"'{value}' is not a list of whole numbers such as 1,2,4", param, ctx)
+        return tuple(sorted({int(part) for part in parts}))
+
+
+@click.command()
+@click.argument("clip", required=False)
+@click.option("--model", required=True, metavar="FILE.onnx", type=click.Path(path_type=Path), help="What recognises.")
+@click.option("--synthetic", metavar="WIDTHxHEIGHT", help="A moving picture instead of a clip.")
+@click.option("--streams", type=Numbers(), metavar="N,…", help="Can so many live pictures be taken at once?")
+@click.option(
+    "--target-fps",
+    type=click.FloatRange(0, 1000, min_open=True),
+    default=30,
+    show_default=True,
+    metavar="FPS",
+    help="Frames a second of the synthetic picture.",
+)
+@click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True)
+@click.option(
+    "--batch", type=Numbers(), default="1,4,8", show_default=True, metavar="N,…", help="Batches of inference alone."
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="N")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=5,
+    show_default=True,
+    metavar="S",
+    help="Of the run in each round; the clip is read again when it ends.",
+)
+@click.option("--encode/--no-encode", default=True, show_default=True, help="Draw, and write a labelled video.")
+@click.option("--output", "-o", metavar="FILE.json", type=click.Path(path_type=Path), help="All figures as JSON.")
+@click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="A page with pictures.")
+@click.option("--trace", metavar="FILE.json", type=click.Path(path_type=Path), help="One second, for ui.perfetto.dev.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as one JSON object in the last line.")
+def bench(clip: str | None, as_json: bool, **options: Any) -> None:
+    """Measure how fast CLIP is recognised here, what limits it, and how far the figures can be trusted.
+
+    The run is that of `onsight run CLIP --output x.mp4 --records x.jsonl`. In each round it takes turns with its
+    stages, each alone on one thread. With --streams: how many live cameras this machine takes.
+    """
+    _check_outputs(options["output"], options["report"], options["trace"])
+    from pipeline.bench.measure import Plan, measure_clip, measure_streams
+    from pipeline.bench.table import print_bench
+
+    plan = Plan(options["rounds"], options["seconds"], options["batch"])
+    job = _plan_job(clip, options)
+    with _show_progress() as tell:
+        if options["streams"]:
+            size, fps = options["synthetic"], options["target_fps"]
+            found, spans = measure_streams(job, size, fps, options["streams"], plan, tell)
+        else:
+            found, spans = measure_clip(job, plan, tell)
+        tell("writing")
+        _write(found, spans, options)
+    print_bench(found)
+    if as_json:
+        click.echo(found.model_dump_json())
+
+
+@click.command("compare-bench")
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+def compare_bench(old: Path, new: Path) -> None:
+    """Say which figures of NEW differ from OLD by more than their rounds do.
+
+    Both are files that `onsight bench --output` wrote.
+    """
+    from pipeline.bench.compare import compare, find_differences
+    from pipeline.bench.result import read_bench
+    from pipeline.bench.table import print_changes
+
+    before, after = read_bench(old), read_bench(new)
+    changes = compare(before, after)
+    if not changes:
+        raise ConfigError(f"{old} and {new} have no figure in common: one is of a clip, the other of streams")
+    print_changes(changes, find_differences(before, after))
+
+
+def _plan_job(clip: str | None, options: dict[str, Any]) -> Job:
+    from pipeline.bench.job import plan_job, synthetic_spec
+
+    size = options["synthetic"]
+    if (clip is None) == (size is None):
+        raise ConfigError("what is to be measured? Give a CLIP, or --synthetic WIDTHxHEIGHT")
+    if options["streams"] and size is None:
+        raise ConfigError("'streams' needs --synthetic WIDTHxHEIGHT: how large are the cameras' pictures?")
+    spec = clip if clip is not None else synthetic_spec(size, options["target_fps"])
+    return plan_job(spec, options["model"], options["device"], options["encode"])
+
+
+def _check_outputs(output: Path | None, report: Path | None, trace: Path | None) -> None:
+    """Before minutes are spent: can all be written?"""
+    from pipeline.extras import needing
+    from pipeline.sinks.partial import check_file
+
+    for path, suffix in ((output, ".json"), (report, ".html"), (trace, ".json")):
+        if path is not None:
+            check_file(path, (suffix,))
+    if output is not None and trace is not None and output.resolve() == trace.resolve():
+        raise ConfigError(f"two outputs cannot go into one file: {output}")
+    if report is not None:
+        with needing("report"):
+            import jinja2  # noqa: F401
+            import matplotlib  # noqa: F401
+
+
+def _write(found: Bench, spans: list[Span], options: dict[str, Any]) -> None:
+    from pipeline.bench.trace import cut_out, trace_events
+    from pipeline.sinks.partial import write_text
+
+    if options["output"] is not None:
+        write_text(options["output"], found.model_dump_json(indent=2) + "\n")
+    if options["trace"] is not None:
+        events = trace_events(cut_out(spans, _TRACED), f"{found.model.file} on {found.clip.name}")
+        write_text(options["trace"], json.dumps(events, ensure_ascii=False, separators=(",", ":")))
+    if options["report"] is not None:
+        from pipeline.bench.report import render
+
+        write_text(options["report"], render(found, spans))
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[str], None]]:
+    """What is being measured, on standard error, on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda what: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update

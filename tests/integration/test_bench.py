@@ -1,0 +1,171 @@
+"""`onsight bench` and `onsight compare-bench` as a user calls them. Nothing here says how fast anything has to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.benches import clip_bench, streams_bench
+from support.clips import write_clip
+from support.pages import Page
+
+from pipeline.bench.result import Bench, read_bench
+from pipeline.cli_bench import bench, compare_bench
+from pipeline.errors import OnsightError
+
+FAST = ("--rounds", 2, "--seconds", 0.2, "--batch", "1,2")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def call(command: object, *arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])  # type: ignore[arg-type]
+
+
+def measure(*arguments: object) -> Result:
+    result = call(bench, *arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result
+
+
+def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, here: Path) -> None:
+    outputs = ("--output", "bench.json", "--trace", "trace.json", "--report", "bench.html", "--json")
+    result = measure(clip, "--model", detector_path, "--device", "cpu", *FAST, *outputs)
+    assert sorted(path.name for path in here.iterdir()) == ["bench.html", "bench.json", "trace.json"]
+
+    found = read_bench(here / "bench.json")
+    assert Bench.model_validate_json(result.stdout.splitlines()[-1]) == found
+    assert [stage.name for stage in found.alone] == [
+        "decode",
+        "resize",
+        "infer",
+        "results",
+        "draw",
+        "encode",
+        "records",
+    ]
+    assert found.whole is not None
+    assert [each.name for each in found.whole.stages] == ["decode", "resize", "infer", "results", "draw", "write"]
+    assert (found.whole.dropped, found.whole.gpu_ms) == (0, None)
+    assert found.whole.written.n == 2 * found.whole.frames
+    assert found.whole.written.p50 >= found.whole.drawn.p50 > 0
+    assert [each.batch for each in found.batches] == [1, 2]
+    assert (found.model.device, found.model.providers) == ("cpu", ("CPUExecutionProvider",))
+    assert (found.clip.frames, found.clip.width, found.clip.height, found.clip.codec) == (20, 160, 120, "h264")
+    assert found.loops == -(-found.whole.frames // 20)
+    assert found.warm_up_frames > 0
+
+    assert found.limit is not None
+    assert found.efficiency is not None
+    for i in range(2):
+        cost = sum(stage.cpu_ms.rounds[i] for stage in found.alone)
+        allowed = 1000 * found.machine.usable_cores / cost
+        assert found.limit.fps.rounds[i] == pytest.approx(allowed)
+        assert found.efficiency.rounds[i] == pytest.approx(found.whole.fps.rounds[i] / allowed)
+
+    text = result.stdout
+    assert "2 rounds: the spread says little" in text
+    assert "is the limit" in text
+    events = json.loads((here / "trace.json").read_text())["traceEvents"]
+    assert {"decode", "infer", "draw", "write"} <= {event["name"] for event in events if event["ph"] == "X"}
+    assert "is the limit" in Page((here / "bench.html").read_text(encoding="utf-8")).text
+
+
+def test_without_encoding_nothing_is_encoded(clip: Path, classifier_path: Path) -> None:
+    result = measure(clip, "--model", classifier_path, *FAST, "--no-encode", "--json")
+    found = Bench.model_validate_json(result.stdout.splitlines()[-1])
+    assert "encode" not in [stage.name for stage in found.alone]
+    assert "records go to a temporary folder" in result.stdout
+
+
+def test_live_streams_end_with_an_answer(classifier_path: Path, here: Path) -> None:
+    flags = ("--synthetic", "64x48", "--streams", "2,1", "--target-fps", 25, *FAST, "--no-encode")
+    result = measure(*flags, "--model", classifier_path, "--output", "streams.json")
+    found = read_bench(here / "streams.json")
+    counts = [each.streams for each in found.streams]
+    assert counts in ([1], [1, 2])  # it stops at the first number that is too many
+    assert all(each.taken for each in found.streams[:-1])
+    assert all(each.due > 0 for each in found.streams)
+    assert "this machine takes" in result.stdout
+    assert "painted, not decoded" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "what is to be measured"),
+        (["CLIP", "--synthetic", "64x48"], "what is to be measured"),
+        (["CLIP", "--streams", "1"], "'streams' needs --synthetic"),
+        (["--synthetic", "big"], "'big' is no size"),
+        (["missing.mp4"], "missing.mp4 does not exist"),
+        (["picture.png"], "picture.png is made of images"),
+        (["synthetic:64x48?live=1"], "is a camera"),
+        (["CLIP", "--model", "missing.onnx"], "no model file missing.onnx"),
+        (["CLIP", "--output", "no/such/bench.json"], "does not exist"),
+        (["CLIP", "--output", "bench.txt"], "unknown suffix"),
+        (["CLIP", "--report", "bench.pdf"], "unknown suffix"),
+        (["CLIP", "--trace", "same.json", "--output", "same.json"], "two outputs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+    arguments: list[str], told: str, clip: Path, classifier_path: Path, here: Path
+) -> None:
+    import cv2
+    import numpy as np
+
+    cv2.imwrite("picture.png", np.zeros((9, 9, 3), np.uint8))
+    model = [] if "--model" in arguments else ["--model", str(classifier_path)]
+    outputs = [] if "--output" in arguments else ["--output", "bench.json"]
+    result = call(bench, *[str(clip) if each == "CLIP" else each for each in arguments], *model, *outputs, *FAST)
+    assert isinstance(result.exception, OnsightError), result.output
+    assert told in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert [path.name for path in here.iterdir()] == ["picture.png"]
+
+
+@pytest.mark.parametrize("numbers", ["", "0", "1,x", "-1", "1.5"])
+def test_batches_that_are_no_numbers_are_refused(numbers: str, clip: Path, classifier_path: Path) -> None:
+    result = call(bench, clip, "--model", classifier_path, f"--batch={numbers}")
+    assert result.exit_code == 2
+    assert "not a list of whole numbers" in result.output
+
+
+def write(path: Path, found: Bench) -> Path:
+    path.write_text(found.model_dump_json())
+    return path
+
+
+def test_two_benchmarks_are_compared_and_what_differs_is_told(tmp_path: Path) -> None:
+    slow, fast = clip_bench(100), clip_bench(130)
+    fast = fast.model_copy(update={"clip": fast.clip.model_copy(update={"name": "other.mp4"})})
+    result = call(compare_bench, write(tmp_path / "old.json", slow), write(tmp_path / "new.json", fast))
+    assert result.exit_code == 0
+    told, *rows = result.stdout.splitlines()
+    assert told.startswith("differs: clip: clip.mp4")
+    assert next(row for row in rows if row.startswith("frames per second")).split()[-1] == "better"
+    assert next(row for row in rows if row.startswith("CPU time")).endswith("no difference can be told")
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    clip, streams = write(tmp_path / "a.json", clip_bench()), write(tmp_path / "b.json", streams_bench({1: True}))
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    for pair, told in (((clip, streams), "no figure in common"), ((clip, other), "other.json is not what")):
+        result = call(compare_bench, *pair)
+        assert isinstance(result.exception, OnsightError)
+        assert told in str(result.exception)
+        assert result.stdout == ""

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from support.benches import clip_bench, rounds, streams_bench
+
+from pipeline.bench.compare import compare, find_differences, ratio_interval
+
+
+def change_of(old, new, name="frames per second"):
+    return next(each for each in compare(old, new) if each.name == name)
+
+
+def test_more_frames_are_better_and_more_milliseconds_are_worse():
+    old, new = clip_bench(100), clip_bench(120)
+    faster = change_of(old, new)
+    assert (faster.verdict, faster.ratio) == ("better", pytest.approx(1.2))
+    assert faster.interval[0] < 1.2 < faster.interval[1]
+    assert change_of(new, old).verdict == "worse"
+    costly = new.model_copy(update={"whole": new.whole.model_copy(update={"cpu_ms": rounds(22)})})
+    assert change_of(old, costly, "CPU time of a frame").verdict == "worse"
+
+
+def test_what_differs_less_than_the_rounds_do_is_no_difference():
+    assert change_of(clip_bench(100), clip_bench(100.5)).verdict == "no difference can be told"
+
+
+def test_two_rounds_prove_nothing():
+    whole = clip_bench().whole
+    few = [{"whole": whole.model_copy(update={"fps": rounds(fps, (1, 1.01))})} for fps in (100, 200)]
+    found = change_of(*(clip_bench().model_copy(update=each) for each in few))
+    assert (found.interval, found.verdict) == (None, "no difference can be told")
+
+
+def test_a_stage_below_the_resolution_of_the_clock_is_not_compared():
+    old = clip_bench()
+    new = old.model_copy(update={"batches": (old.batches[0].model_copy(update={"cpu_ms": rounds(0)}),)})
+    found = change_of(old, new, "inference, batch 1, CPU")
+    assert (found.ratio, found.interval, found.verdict) == (None, None, "no difference can be told")
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """2000 pairs of five rounds with a true ratio of 1.1: 95 % of the intervals hold it, give or take."""
+    random = np.random.default_rng(0)
+    old = np.exp(random.normal(0, 0.03, (2000, 5)))
+    new = 1.1 * np.exp(random.normal(0, 0.06, (2000, 5)))
+    intervals = np.array([ratio_interval(a, b) for a, b in zip(old, new, strict=True)])
+    held = ((intervals[:, 0] < 1.1) & (intervals[:, 1] > 1.1)).mean()
+    assert 0.93 < held < 0.975
+
+
+def test_the_interval_is_welchs():
+    stats = pytest.importorskip("scipy.stats")
+    old, new = np.array([100.0, 104, 97, 101]), np.array([111.0, 108, 115, 113, 109, 120])
+    reference = stats.ttest_ind(np.log(new), np.log(old), equal_var=False).confidence_interval(0.95)
+    assert ratio_interval(old, new) == pytest.approx((np.exp(reference.low), np.exp(reference.high)), rel=1e-4)
+
+
+def test_equal_benchmarks_differ_in_nothing():
+    assert list(find_differences(clip_bench(), clip_bench(120))) == []
+
+
+def test_what_was_not_the_same_is_told():
+    old = clip_bench()
+    new = old.model_copy(
+        update={
+            "model": old.model.model_copy(update={"sha256": "c" * 64, "device": "cuda"}),
+            "clip": old.clip.model_copy(update={"name": "other.mp4"}),
+            "machine": old.machine.model_copy(update={"cores": 4, "versions": {"onsight": "1.1", "av": "18.0"}}),
+            "encode": False,
+        }
+    )
+    told = [line.partition(":")[0] for line in find_differences(old, new)]
+    assert told == ["model", "device", "clip", "encoding", "processor", "av", "numpy", "onsight"]
+    assert "onsight: 1.0 → 1.1" in find_differences(old, new)
+
+
+def test_streams_are_compared_by_their_number():
+    names = [each.name for each in compare(streams_bench({1: True, 2: True}), streams_bench({2: True, 4: False}))]
+    assert names
+    assert all(name.startswith("2 streams, ") for name in names)
+
+
+def test_a_clip_and_streams_have_nothing_in_common():
+    assert compare(clip_bench(), streams_bench({1: True})) == []

@@ -1,0 +1,40 @@
+import pytest
+
+from pipeline.bench.efficiency import Cost, find_limit, measure_efficiency
+from pipeline.bench.result import Spread
+
+
+def test_the_cores_shared_by_the_cpu_time_of_a_frame_are_the_limit_of_a_cpu():
+    cost = Cost(ms={"decode": 9.0, "infer": 9.0}, cpu_ms={"decode": 2.0, "infer": 8.0})
+    limit = find_limit([cost, cost], cores=2, gpu=False)
+    assert limit.fps.rounds == (200, 200)  # 2 cores ÷ 10 ms, whatever the stages waited
+    assert (limit.resource, limit.share) == ("infer", 0.8)
+
+
+def test_a_busy_wait_in_the_run_earns_nothing():
+    """The limit knows only the stages alone: a run that burns more CPU for the same rate is no more efficient."""
+    limit = find_limit([Cost(ms={}, cpu_ms={"decode": 2.0, "infer": 8.0})], cores=2, gpu=False)
+    assert measure_efficiency(Spread.of([150.0]), limit).rounds == (0.75,)
+
+
+def test_each_round_is_held_against_its_own_stages():
+    costs = [Cost(ms={}, cpu_ms={"infer": 10.0}), Cost(ms={}, cpu_ms={"infer": 20.0})]
+    efficiency = measure_efficiency(Spread.of([90, 45]), find_limit(costs, cores=1, gpu=False))
+    assert efficiency.rounds == pytest.approx((0.9, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("stage", "ms", "cpu_ms", "cores", "resource", "fps"),
+    [
+        ("infer", 5.0, 1.0, 16, "infer", 200),
+        ("encode", 8.0, 8.0, 16, "encode", 125),
+        ("decode", 10.0, 10.0, 16, "decode", 100),
+        ("draw", 20.0, 20.0, 1, "the cores", 1000 / 22),
+    ],
+)
+def test_the_slowest_of_what_runs_side_by_side_is_the_limit_beside_a_gpu(stage, ms, cpu_ms, cores, resource, fps):
+    usual = {"decode": 1.0, "infer": 1.0, "draw": 1.0, "encode": 1.0}
+    cost = Cost(ms={**usual, stage: ms}, cpu_ms={**usual, "infer": 0.5, stage: cpu_ms})
+    limit = find_limit([cost], cores=cores, gpu=True)
+    assert (limit.resource, limit.share) == (resource, None)
+    assert limit.fps.median == pytest.approx(fps)

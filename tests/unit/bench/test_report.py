@@ -1,0 +1,48 @@
+import re
+
+import pytest
+from support.benches import clip_bench, streams_bench
+from support.pages import Page
+
+from pipeline.bench.report import render
+from pipeline.bench.spans import Span
+
+SPANS = [
+    Span(stage, thread, 0, i, 1, i / 10 + begin, i / 10 + begin + 0.02, 0.05)
+    for i in range(30)
+    for stage, thread, begin in (("decode", "a<b>.mp4", 0), ("infer", "worker 0", 0.02), ("write", "MainThread", 0.04))
+]
+
+
+@pytest.mark.parametrize(
+    ("bench", "plots"), [(clip_bench(), 4), (streams_bench({1: True, 2: False}), 2)], ids=["clip", "streams"]
+)
+def test_the_page_needs_nothing_beside_it(bench, plots):
+    text = render(bench, SPANS)
+    page = Page(text)
+    assert all(link.startswith(("data:image/", "#")) for link in page.links)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert page.tags.count("svg") == plots
+
+
+def test_the_page_says_what_the_figures_say():
+    text = Page(render(clip_bench(warnings=("the clip is <short>",)), SPANS)).text
+    assert "Inference is the limit: 80 % of the CPU time of a frame" in text
+    assert "5 rounds of 500 frames after a warm-up of 50 frames" in text
+    assert "The clip is <short>." in text
+    assert "A CPU <fast>" in text
+    assert "on cpu, CPUExecutionProvider, 9 of 9 nodes on the CPU" in text
+
+
+def test_streams_begin_with_the_answer():
+    text = Page(render(streams_bench({1: True, 2: False}), SPANS)).text
+    assert "This machine takes 1 camera, but not 2 of 160x120 at 30 fps." in text
+
+
+def test_a_run_without_spans_has_a_page_too():
+    assert Page(render(clip_bench(), [])).tags.count("svg") == 3
+
+
+def test_threads_are_named_as_plain_text():
+    assert "a&lt;b&gt;.mp4" in render(clip_bench(), SPANS)
