@@ -136,17 +136,18 @@ def _tell_classes(evaluation: Evaluation) -> Iterator[str]:
 def _tell_boxes(evaluation: BoxEvaluation) -> Iterator[str]:
     for model in evaluation.models:
         average, point, best = model.metrics.average, model.metrics.point, model.metrics.best
-        averages = zip(("mAP", "mAP50", "mAP75"), (average.map, average.map50, average.map75), strict=True)
+        low, high = model.metrics.intervals["map"]
         yield (
-            f"{model.name}: {', '.join(f'{name} {value or 0:.4f}' for name, value in averages)}; "
+            f"{model.name}: mAP {average.map:.4f} ({low:.4f} to {high:.4f}), mAP50 {average.map50:.4f}, "
+            f"mAP75 {average.map75:.4f}; "
             f"from a score of {point.threshold:.3g} on precision {point.precision:.4f}, recall {point.recall:.4f}, "
             f"F1 {point.f1:.4f}{f', at best {best.f1:.4f} from {best.threshold:.3f} on' if best else ''}; "
             f"{average.boxes} objects in {average.images} pictures"
         )
     if found := evaluation.comparison:
-        low, high = found.interval
-        change = f"mAP {found.map_difference:+.4f}, F1 {found.f1_difference:+.4f} ({low:+.4f} to {high:+.4f})"
-        yield f"the second has {change}"
+        changes = (("mAP", found.map_difference, found.map_interval), ("F1", found.f1_difference, found.interval))
+        told = (f"{name} {change:+.4f} ({low:+.4f} to {high:+.4f})" for name, change, (low, high) in changes)
+        yield f"the second has {', '.join(told)}"
 
 
 def _print_json(evaluation: Evaluation | BoxEvaluation, output: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from pipeline.types import Detections
 from training.annotated import AnnotatedImage
 
 MAX_DETECTIONS = 100
+IOUS = np.linspace(0.5, 0.95, 10)
+"""float64 [T], COCO's thresholds of the intersection over union."""
 RECALLS = np.linspace(0, 1, 101)
 """float64 [R], where COCO reads the precision off a curve."""
 
@@ -22,16 +25,34 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Matches:
+    """What the evaluator made of one class: of D boxes, best first, in N pictures at the T thresholds `IOUS`.
+
+    Args:
+        pictures_D: int64 [D], the place of the picture that each box is of.
+        right_TD: bool [T, D], which boxes found an object.
+        counted_TD: bool [T, D], which boxes count; those in a crowd do not.
+        objects_N: int64 [N], how many objects there are to find in each picture.
+    """
+
+    pictures_D: NDArray[np.int64]
+    right_TD: NDArray[np.bool_]
+    counted_TD: NDArray[np.bool_]
+    objects_N: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DetectionMetrics:
     """COCO's average precisions, 0 to 1; None where there was nothing to find.
 
     Args:
-        map: mean over the classes and over ten thresholds of the intersection over union (IoU), 0.50 to 0.95.
+        map: mean over the classes and over the thresholds `IOUS` of the intersection over union (IoU), 0.50 to 0.95.
         map50, map75: at IoU 0.50 and 0.75.
         by_size: as `map`, of `small` objects (area up to 32² pixels), `medium` and `large` (from 96²).
         per_class: as `map`, for each label.
         curves50: precision float64 [R] at `RECALLS` and IoU 0.50, of each label that there was something to find of.
         images, boxes: how many pictures there were, and how many objects to find in them.
+        matches: of each class that occurs in the truth; what the average precisions follow from.
     """
 
     map: float | None
@@ -42,6 +63,7 @@ class DetectionMetrics:
     curves50: Mapping[str, NDArray[np.float64]]
     images: int
     boxes: int
+    matches: tuple[Matches, ...]
 
 
 def average_precision(
@@ -70,29 +92,30 @@ def average_precision(
     if any(each.labels_N.size and not 0 <= each.labels_N.min() <= each.labels_N.max() < len(labels) for each in found):
         raise ValueError(f"detections of a class that is none of the {len(labels)} labels")
     wanted = np.unique(np.concatenate([np.empty(0, np.int64), *(image.labels_N for image in truth)]))
-    precision, sizes, ious = _evaluate(truth, found, wanted.tolist(), max_detections)
+    precision, sizes, matches = _evaluate(truth, found, wanted.tolist(), max_detections)
     overall = precision[..., sizes.index("all")]
     per_class: dict[str, float | None] = dict.fromkeys(labels)
     per_class |= {labels[label]: _mean(overall[..., k]) for k, label in enumerate(wanted.tolist())}
-    (at50_RC,) = overall[np.isclose(ious, 0.5)]
+    (at50_RC,) = overall[np.isclose(IOUS, 0.5)]
     curves50 = {labels[label]: at50_RC[:, k] for k, label in enumerate(wanted.tolist()) if at50_RC[0, k] > -1}
     return DetectionMetrics(
         map=_mean(overall),
         map50=_mean(at50_RC),
-        map75=_mean(overall[np.isclose(ious, 0.75)]),
+        map75=_mean(overall[np.isclose(IOUS, 0.75)]),
         by_size={size: _mean(precision[..., i]) for i, size in enumerate(sizes) if size != "all"},
         per_class=per_class,
         curves50=curves50,
         images=len(truth),
         boxes=sum(int((~image.crowd_N).sum()) for image in truth),
+        matches=matches,
     )
 
 
 def _evaluate(
     truth: Sequence[AnnotatedImage], found: Sequence[Detections], wanted: list[int], max_detections: int
-) -> tuple[NDArray[np.float64], list[str], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], list[str], tuple[Matches, ...]]:
     """Precision [T, R, C, A] for T thresholds of the IoU, R recalls, C classes (those of `wanted`) and A sizes of
-    objects, -1 where there is none; the names of the sizes; the thresholds.
+    objects, -1 where there is none; the names of the sizes; the matches of each class.
     """
     objects = [
         {"image_id": i, "category_id": label, "bbox": box, "area": area, "iscrowd": int(crowd)}
@@ -107,16 +130,43 @@ def _evaluate(
         if label in known
     ]
     evaluator = COCOeval_faster(
-        _index(objects, len(truth), wanted), _index(detections, len(truth), wanted), "bbox", print_function=_LOG.debug
+        _index(objects, len(truth), wanted),
+        _index(detections, len(truth), wanted),
+        "bbox",
+        print_function=_LOG.debug,
+        separate_eval=True,
     )
     parameters = evaluator.params
-    parameters.maxDets = [max_detections]
+    parameters.iouThrs, parameters.recThrs, parameters.maxDets = IOUS, RECALLS, [max_detections]
     sizes = list(parameters.areaRngLbl)
     if not wanted:
-        return np.empty((len(parameters.iouThrs), len(parameters.recThrs), 0, len(sizes))), sizes, parameters.iouThrs
+        return np.empty((len(IOUS), len(RECALLS), 0, len(sizes))), sizes, ()
     evaluator.evaluate()
     evaluator.accumulate()
-    return evaluator.eval["precision"][..., 0], sizes, parameters.iouThrs
+    judged_CAN = np.array(evaluator._evalImgs_cpp).reshape(len(wanted), len(sizes), len(truth))
+    matches = tuple(map(_read_matches, judged_CAN[:, sizes.index("all")]))
+    return evaluator.eval["precision"][..., 0], sizes, matches
+
+
+def _read_matches(judged_N: NDArray[np.object_]) -> Matches:
+    """Of one class. What the evaluator holds of a picture can only be read as it would be pickled."""
+    found, _, scores, crowds, ignored, _ = zip(*(each.__getstate__() for each in judged_N), strict=True)
+    boxes_N = np.array([len(each) for each in scores])
+    pictures_D = np.repeat(np.arange(len(judged_N)), boxes_N)
+    order_D = np.argsort(-np.fromiter(chain.from_iterable(scores), np.float64), kind="stable")
+    before_D = (boxes_N.cumsum() - boxes_N)[pictures_D]  # each picture has its boxes T times in a row
+    places_TD = (
+        np.arange(len(order_D)) + (len(IOUS) - 1) * before_D + np.arange(len(IOUS))[:, None] * boxes_N[pictures_D]
+    )
+    matched_TD, ignored_TD = (
+        np.fromiter(map(bool, chain.from_iterable(each)), np.bool_)[places_TD[:, order_D]] for each in (found, ignored)
+    )
+    return Matches(
+        pictures_D=pictures_D[order_D],
+        right_TD=matched_TD & ~ignored_TD,
+        counted_TD=~ignored_TD,
+        objects_N=np.array([len(each) - sum(each) for each in crowds]),
+    )
 
 
 def _rows(labels_N: NDArray[np.int64], boxes_N4: NDArray[np.float32], *more: NDArray[Any]) -> Iterable[tuple[Any, ...]]:

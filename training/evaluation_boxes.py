@@ -10,7 +10,7 @@ from pipeline.types import Detections
 from training.annotated import AnnotatedImage
 from training.evaluation import Skipped, dump, shorten_path
 from training.intervals import Interval
-from training.intervals_boxes import difference_interval
+from training.intervals_boxes import average_difference, difference_interval
 from training.metrics_boxes import BoxMetrics
 
 
@@ -50,14 +50,17 @@ class BoxComparison:
     """Two detectors on the same pictures; differences are second minus first. `interval`: that of the F1."""
 
     map_difference: float
+    map_interval: Interval
     f1_difference: float
     interval: Interval
 
 
 def compare_boxes(first: BoxMetrics, second: BoxMetrics, seed: int = 0) -> BoxComparison:
     """Two detectors, each at its own threshold, by pairs: picture by picture."""
+    map_difference = (second.average.map or 0) - (first.average.map or 0)
     return BoxComparison(
-        map_difference=(second.average.map or 0) - (first.average.map or 0),
+        map_difference=map_difference,
+        map_interval=average_difference(map_difference, first.drawn_R3, second.drawn_R3),
         f1_difference=second.point.f1 - first.point.f1,
         interval=difference_interval(first.counts_N3, second.counts_N3, seed),
     )

@@ -59,7 +59,7 @@ def bootstrap(
     for start in range(0, resamples, step):
         counts_RK = random.multinomial(n, counts_K / n, size=min(step, resamples - start))
         drawn.append(_measure(counts_RK, kinds_3K, classes))
-    bounds_M2, f1_C2 = (_around(measured[i][0], np.concatenate([each[i] for each in drawn])) for i in (0, 1))
+    bounds_M2, f1_C2 = (around(measured[i][0], np.concatenate([each[i] for each in drawn])).clip(0, 1) for i in (0, 1))
     overall = {name: (float(low), float(high)) for name, (low, high) in zip(MEASURES, bounds_M2, strict=True)}
     # Resamples of what is right throughout, or wrong, cannot differ, however few pictures there are.
     correct_N = labels_N == predicted_N
@@ -91,12 +91,12 @@ def _measure(counts_RK: NDArray, kinds_3K: NDArray, classes: int) -> tuple[NDArr
     return np.stack(values, 1), f1_RC.astype(np.float32)
 
 
-def _around(point_M: NDArray, drawn_RM: NDArray) -> NDArray[np.float64]:
+def around(point_M: NDArray, drawn_RM: NDArray) -> NDArray[np.float64]:
     """Intervals [M, 2]: the percentiles of what was drawn, moved so that its mean is what was measured. Without that,
     the macro F1 of a few pictures a class lies outside its own interval: resamples lack rare mistakes.
     """
     bounds_2M = np.quantile(drawn_RM, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0) + (point_M - drawn_RM.mean(0))
-    return np.asarray(bounds_2M.clip(0, 1).T, np.float64)
+    return np.asarray(bounds_2M.T, np.float64)
 
 
 def paired_difference(

@@ -17,7 +17,7 @@ from pipeline.types import Detections
 from training.annotated import AnnotatedImage
 from training.coco import DetectionMetrics
 from training.intervals import Interval
-from training.intervals_boxes import count_intervals
+from training.intervals_boxes import average_intervals, count_intervals, resample_averages
 from training.matching import CROWD, confuse, match
 from training.mistakes import KINDS, Kind, Mistake, find_mistakes
 from training.thresholds import Point, ThresholdCurve, threshold_curve
@@ -48,13 +48,16 @@ class BoxMetrics:
     Args:
         average: COCO's average precisions.
         curve: of the boxes that a stream could show.
-        point: at the threshold asked for, with `intervals` of `precision`, `recall` and `f1`.
+        point: at the threshold asked for.
+        intervals: of `precision`, `recall` and `f1` at the threshold, and of `map`, `map50` and `map75` if there was
+            something to find.
         best: at the threshold with the highest F1; None if nothing was found.
         wanted, reaching: a precision, and the lowest threshold that has it; None if no score does.
         per_class: in the order of the labels.
         confusion: int64 [C + 1, C + 1] at the threshold, a row for each true class; background comes last.
         mistakes: at the threshold, in the order of the pictures.
         counts_N3: int64 [N, 3], for each picture boxes at the threshold, right ones, and objects.
+        drawn_R3: float64 [R, 3], `map`, `map50` and `map75` of resamples of the pictures.
     """
 
     average: DetectionMetrics
@@ -68,6 +71,7 @@ class BoxMetrics:
     confusion: NDArray[np.int64]
     mistakes: tuple[Mistake, ...]
     counts_N3: NDArray[np.int64]
+    drawn_R3: NDArray[np.float64]
 
     @property
     def errors(self) -> dict[Kind, int]:
@@ -130,12 +134,12 @@ def evaluate_boxes(
         confusion += confuse(image, shown, matched_N, len(labels))
         mistakes += find_mistakes(i, image, shown, matched_N)
         counts.append((int((matched_N != CROWD).sum()), int((matched_N >= 0).sum()), int((~image.crowd_N).sum())))
-    counts_N3 = np.array(counts, np.int64)
+    counts_N3, drawn_R3 = np.array(counts, np.int64), resample_averages(average, seed)
     return BoxMetrics(
         average=average,
         curve=curve,
         point=curve.at(threshold),
-        intervals=count_intervals(counts_N3, seed),
+        intervals=average_intervals(average, drawn_R3) | count_intervals(counts_N3, seed),
         best=curve.best(),
         wanted=precision,
         reaching=curve.reaching(precision),
@@ -146,6 +150,7 @@ def evaluate_boxes(
         confusion=confusion,
         mistakes=tuple(mistakes),
         counts_N3=counts_N3,
+        drawn_R3=drawn_R3,
     )
 
 

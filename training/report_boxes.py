@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.page import render_page
 from training import plots, plots_boxes
 from training.evaluation_boxes import BoxEvaluation, EvaluatedBoxes
-from training.intervals import LEVEL
+from training.intervals import LEVEL, RESAMPLES
 from training.matching import MATCH_IOU
 from training.mistakes import NEAR_IOU, Kind
 from training.report import confusions
@@ -58,6 +58,7 @@ def render_boxes(evaluation: BoxEvaluation) -> str:
             "lettered": plots.LETTERED,
             "pooled": plots.pooled_classes(len(classes)),
             "level": LEVEL,
+            "resamples": RESAMPLES,
             "match_iou": MATCH_IOU,
             "near_iou": NEAR_IOU,
             "sizes": _SIZES,

@@ -103,7 +103,9 @@ def test_values_follow_from_the_pictures(shapes: Path, detector_path: Path, tmp_
     assert found["per_class"][1]["map"] == pytest.approx(51 / 101)  # half of them, and nothing wrong
     assert found["map"] == pytest.approx(np.mean([each["map"] for each in found["per_class"]]))
     assert found["protocol"] == {"score": 0.001, "boxes": 300, "iou": None, "stream_iou": None}
-    assert f"mAP {found['map']:.4f}" in result.stdout
+    low, high = found["intervals"]["map"]
+    assert low < found["map"] < high
+    assert f"mAP {found['map']:.4f} ({low:.4f} to {high:.4f}), mAP50" in result.stdout
     assert "precision 0.5000, recall 0.5000, F1 0.5000" in result.stdout
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for kind in ("Missed", "Localisation", "Class", "Background"):
@@ -165,7 +167,9 @@ def test_two_models_by_the_names_of_their_classes(shapes: Path, detector_path: P
     assert told["map_difference"] == pytest.approx(found["second"]["map"] - found["map"])
     assert told["f1_difference"] == pytest.approx(found["second"]["f1"] - found["f1"])
     assert told["interval"][0] <= told["f1_difference"] <= told["interval"][1]
-    assert "the second has mAP" in result.stdout
+    low, high = told["map_interval"]
+    assert low <= told["map_difference"] <= high
+    assert f"the second has mAP {told['map_difference']:+.4f} ({low:+.4f} to {high:+.4f}), F1" in result.stdout
     strange = constant_detector(tmp_path / "strange.onnx", rows, labels=("red", "blue", "cat"))
     told = refusal(detector_path, strange, "--data", shapes, "--output", tmp_path / "no")
     assert "different classes (cat, green): evaluate them one by one" in told

@@ -114,18 +114,19 @@ def test_intervals_hold_the_value_and_shrink_with_more_pictures() -> None:
     widths = []
     for pictures in (10, 300):
         metrics = judge(*street(2, pictures))
-        for name in ("precision", "recall", "f1"):
-            low, high = metrics.intervals[name]
-            assert low < getattr(metrics.point, name) < high
-        widths.append(np.diff(metrics.intervals["f1"]))
-    assert widths[1] < 0.5 * widths[0]
+        assert list(metrics.intervals) == ["map", "map50", "map75", "precision", "recall", "f1"]
+        for name, (low, high) in metrics.intervals.items():
+            assert low < metrics.to_json()[name] < high
+        widths.append([np.diff(metrics.intervals[name]) for name in ("map", "f1")])
+    assert np.all(widths[1] < 0.5 * np.array(widths[0]))
 
 
 def test_what_is_always_right_or_wrong_has_wilsons_interval() -> None:
+    names = ("map", "map50", "map75", "precision", "recall", "f1")
     right = judge([truth((BOX, CAR))] * 4, [found((BOX, CAR, 0.9))] * 4)
-    assert right.intervals == dict.fromkeys(("precision", "recall", "f1"), wilson(4, 4))
+    assert right.intervals == dict.fromkeys(names, wilson(4, 4))
     wrong = judge([truth((BOX, CAR))] * 4, [found((BOX, DOG, 0.9))] * 4)
-    assert wrong.intervals == dict.fromkeys(("precision", "recall", "f1"), wilson(0, 4))
+    assert wrong.intervals == dict.fromkeys(names, wilson(0, 4))
     some = judge([truth((BOX, CAR), (moved(BOX, 200), CAR))] * 4, [found((BOX, CAR, 0.9))] * 4)
     assert some.intervals["precision"] == wilson(4, 4)
     assert some.intervals["f1"] == pytest.approx((2 / 3, 2 / 3))  # each picture is like the others
@@ -149,8 +150,10 @@ def test_two_detectors_are_compared_picture_by_picture() -> None:
     assert told.interval[0] <= told.f1_difference <= told.interval[1]
     assert told.map_difference == second.average.map - first.average.map
     assert np.diff(told.interval) < np.diff(first.intervals["f1"])
+    assert told.map_interval[0] <= told.map_difference <= told.map_interval[1]
+    assert np.diff(told.map_interval) < np.diff(first.intervals["map"])
     same = compare_boxes(first, first)
-    assert (same.map_difference, same.f1_difference, same.interval) == (0, 0, (0, 0))
+    assert (same.map_difference, same.map_interval) == (same.f1_difference, same.interval) == (0, (0, 0))
 
 
 def test_nothing_found() -> None:

@@ -73,6 +73,8 @@ def test_what_was_measured_is_told(picture: Path) -> None:
     for value in (average.map, average.map50, average.map75, point.precision, point.recall, point.f1):
         assert value is not None
         assert f"{100 * value:.1f} %" in text
+    for low, high in metrics.intervals.values():
+        assert f"{100 * low:.1f} – {100 * high:.1f}" in text
     assert "12 objects of 2 classes in 12 pictures" in text
     assert f"a score of at least 0.25: {point.n} for 12 objects" in text
     for kind, count in metrics.errors.items():
@@ -101,9 +103,18 @@ def test_two_models_stand_side_by_side(picture: Path) -> None:
     given = evaluation(picture, ["cat", "dog"], models=2)
     text = Page(render_boxes(given)).text
     for model in given.models:
-        assert f"{100 * model.metrics.point.f1:.2f} %" in text
-    assert given.comparison is not None
-    assert "The second’s F1 minus the first’s is" in text
+        for name, value in (("map", model.metrics.average.map), ("f1", model.metrics.point.f1)):
+            low, high = model.metrics.intervals[name]
+            assert f"{100 * value:.2f} % {100 * low:.1f} – {100 * high:.1f}" in text
+    told = given.comparison
+    assert told is not None
+    for name, change, (low, high) in (
+        ("mAP", told.map_difference, told.map_interval),
+        ("F1", told.f1_difference, told.interval),
+    ):
+        shown = [re.escape(f"{100 * value:+.2f}".replace("-", "−")) for value in (change, low, high)]
+        said = "second’s {} minus the first’s is {} points, .*?between {} and {}\\."
+        assert re.search(said.format(name, *shown), text)
     assert "Side by side" in text
 
 
