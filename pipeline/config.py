@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,8 +31,31 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _scores(value: Any) -> Any:
+    """`a=0.5,b=0.4` and `{a: 0.5, b: 0.4}` mean the same."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.rpartition("=") for part in _split(value)]
+    scores = {name.strip(): score.strip() for name, _, score in parts}
+    if not all(scores):
+        raise ValueError("write CLASS=SCORE, with commas between them, as in person=0.5,car=0.4")
+    if len(scores) < len(parts):
+        raise ValueError("a class comes twice")
+    return scores
+
+
+def _grid(value: Any) -> tuple[int, int]:
+    """Columns and rows."""
+    found = re.fullmatch("([1-8])x([1-8])", str(value))
+    if found is None:
+        raise ValueError("write COLUMNSxROWS, each from 1 to 8, as in 2x2")
+    return int(found[1]), int(found[2])
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 PathText = Annotated[str, BeforeValidator(_text)]
+Scores = Annotated[Mapping[str, Fraction01], BeforeValidator(_scores)]
+Tiles = Annotated[tuple[int, int], BeforeValidator(_grid)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -49,9 +73,11 @@ class RunConfig(BaseModel):
     show: bool = False
     device: Device = "auto"
     threshold: Fraction01 | None = None
+    class_thresholds: Scores = Field(default_factory=dict)
     iou: Fraction01 | None = None
     top_k: Annotated[int, Field(gt=0)] | None = None
     classes: Names = ()
+    tiles: Tiles | None = None
     track: bool = False
     zones: PathText | None = None
     redact: Names = ()
@@ -137,4 +163,5 @@ def _explain(error: ValidationError, file: Path | None) -> str:
             "model": "--model FILE.onnx",
         }
         return f"nothing to run without {needed[key]}"
-    return f"'{key}' cannot be {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}{origin}"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"'{key}' cannot be {first['input']!r}: {reason[0].lower()}{reason[1:]}{origin}"

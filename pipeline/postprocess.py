@@ -13,14 +13,18 @@ from pipeline.preprocess import Geometry
 from pipeline.types import Classification, Detections
 
 
-def best_classes(scores_C: NDArray[np.float32], names: tuple[str, ...], top_k: int, threshold: float) -> Classification:
-    """The `top_k` classes with the highest probability, best first, of those that reach `threshold`.
+def best_classes(
+    scores_C: NDArray[np.float32], names: tuple[str, ...], top_k: int, threshold: float | NDArray[np.float32]
+) -> Classification:
+    """The `top_k` classes with the highest probability, best first, of those that reach their threshold.
 
     Args:
         scores_C: float32 [C], probabilities.
+        threshold: the lowest score to keep; float32 [C]: that of each class.
     """
-    best_K = np.argsort(-scores_C, kind="stable")[:top_k]
-    best_K = best_K[(scores_C[best_K] >= threshold) & np.isfinite(scores_C[best_K])]
+    reached_C = (scores_C >= threshold) & np.isfinite(scores_C)
+    order_C = np.argsort(-scores_C, kind="stable")
+    best_K = order_C[reached_C[order_C]][:top_k]
     return Classification(best_K, scores_C[best_K], names)
 
 
@@ -30,7 +34,7 @@ def find_objects(
     labels_K: NDArray[np.int64],
     geometry: Geometry,
     names: tuple[str, ...],
-    threshold: float,
+    threshold: float | NDArray[np.float32],
     iou: float | None,
     classes: Collection[int] | None = None,
 ) -> Detections:
@@ -41,7 +45,7 @@ def find_objects(
         scores_K: float32 [K]; unused rows are 0.
         labels_K: int64 [K]; unused rows are -1.
         geometry: where the frame lies in the input tensor.
-        threshold: the lowest score to keep.
+        threshold: the lowest score to keep; float32 [C]: that of each class.
         iou: overlapping boxes of one class are suppressed above this intersection over union; None: they already are.
         classes: the label ids to keep; None: all.
 
@@ -49,6 +53,8 @@ def find_objects(
         ContractError: the model found a class for which it has no label.
     """
     finite_K = np.isfinite(scores_K) & np.isfinite(boxes_K4).all(1)
+    if isinstance(threshold, np.ndarray):
+        threshold = threshold.take(labels_K, mode="clip")  # a label too high is told below
     keep_K = finite_K & (scores_K >= threshold) & (labels_K >= 0)
     if classes is not None:
         keep_K &= np.isin(labels_K, list(classes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -12,7 +13,10 @@ from pipeline.model import Model, Outputs
 from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import Geometry, plan_geometry, write_input
 from pipeline.settings import Settings
-from pipeline.types import Frame, Image, Recognised, Results
+from pipeline.tiles import join_hidden, join_objects, plan_views
+from pipeline.types import Detections, Frame, Image, Recognised, Results
+
+_BATCH = 8  # views of a frame that share an inference at most: each one more takes the memory of a frame more
 
 
 class Recogniser:
@@ -24,7 +28,23 @@ class Recogniser:
         self._buffer = np.empty(0, np.uint8)
 
     def __call__(self, frames: list[Frame]) -> list[Recognised]:
-        """Recognises frames of any sizes; those whose inputs have the same size share a batch."""
+        """Recognises frames of any sizes; those whose inputs have the same size share a batch.
+
+        Where the settings have tiles, the views of each frame share batches instead.
+        """
+        if self._settings.tiles is None:
+            return self._as_they_are(frames)
+        return [self._in_tiles(frame, *self._settings.tiles) for frame in frames]
+
+    def _in_tiles(self, frame: Frame, columns: int, rows: int) -> Recognised:
+        views_V4 = plan_views(frame.height, frame.width, columns, rows)
+        views = [replace(frame, image=frame.image[y1:y2, x1:x2]) for x1, y1, x2, y2 in views_V4.tolist()]
+        seen = [each for i in range(0, len(views), _BATCH) for each in self._as_they_are(views[i : i + _BATCH])]
+        found = [each.results for each in seen if isinstance(each.results, Detections)]
+        hidden = [each.hide_N4 for each in seen if each.hide_N4 is not None]
+        return Recognised(frame, join_objects(views_V4, found), join_hidden(views_V4, hidden) if hidden else None)
+
+    def _as_they_are(self, frames: list[Frame]) -> list[Recognised]:
         return [recognised for batch in self._batches(frames) for recognised in self._recognise(*batch)]
 
     def _batches(self, frames: list[Frame]) -> Iterator[tuple[list[Frame], list[Geometry]]]:
@@ -55,9 +75,9 @@ class Recogniser:
     def _results(self, outputs: Outputs, geometry: Geometry) -> Results:
         contract, settings = self._model.contract, self._settings
         if contract.task == "classify":
-            return best_classes(outputs["scores"], contract.labels, settings.top_k, settings.threshold)
+            return best_classes(outputs["scores"], contract.labels, settings.top_k, settings.thresholds_C)
         rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
-        return find_objects(*rows, geometry, contract.labels, settings.lowest, settings.iou, settings.classes)
+        return find_objects(*rows, geometry, contract.labels, settings.lowest_C, settings.iou, settings.classes)
 
     def _hidden(self, outputs: Outputs, geometry: Geometry) -> NDArray[np.float32] | None:
         settings = self._settings

@@ -222,13 +222,15 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
     settings = settle(
         model.contract,
         threshold=config.threshold,
+        class_thresholds=config.class_thresholds,
         iou=config.iou,
         top_k=config.top_k,
         classes=config.classes,
         redact=config.redact,
         track=config.track,
+        tiles=config.tiles,
     )
-    track = Tracker(settings.threshold, settings.hide or frozenset()) if config.track else _pass
+    track = Tracker(settings.thresholds_C, settings.hide or frozenset()) if config.track else _pass
     names = [source.name for source in sources]
     count = _pass
     if zones is not None:

@@ -30,8 +30,8 @@ class Tracker:
     labelled with it. Boxes of two classes on one object make one track; the worse box stays without.
 
     Args:
-        threshold: the lowest score that is shown, and with which a track may begin. A detection below it stays only
-            if it continues a track.
+        threshold: the lowest score that is shown, and with which a track may begin; float32 [C]: that of each class.
+            A detection below it stays only if it continues a track.
         hide: the label ids that the run hides: a box is hidden, too, when its track is of such a class and the model
             took it for another in this frame.
 
@@ -39,7 +39,7 @@ class Tracker:
         ConfigError: the packages of the extra `track` are not installed.
     """
 
-    def __init__(self, threshold: float, hide: frozenset[int] = frozenset()) -> None:
+    def __init__(self, threshold: float | NDArray[np.float32], hide: frozenset[int] = frozenset()) -> None:
         with needing("track"):
             import supervision  # noqa: F401
             import trackers  # noqa: F401
@@ -64,28 +64,29 @@ class Tracker:
 class _SourceTracker:
     """The objects of one source."""
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float | NDArray[np.float32]) -> None:
         from trackers import ByteTrackTracker
 
         self._tracker = ByteTrackTracker(
             lost_track_buffer=round(LOST_AFTER * _STEP_RATE),
             frame_rate=_STEP_RATE,
-            track_activation_threshold=float(np.float32(threshold)),  # scores are float32
-            high_conf_det_threshold=threshold,
+            track_activation_threshold=0.0,  # of what a score is above the threshold of its class
+            high_conf_det_threshold=0.0,
         )
-        self._threshold = threshold
+        self._thresholds = np.asarray(threshold, np.float32)
         self._votes: dict[int, defaultdict[int, float]] = {}
 
     def __call__(self, found: Detections, pts: float) -> Detections:
         from supervision import Detections as Boxes
 
-        boxes = Boxes(found.boxes_N4, confidence=found.scores_N, data={"row": np.arange(len(found))})
+        above_N = found.scores_N - np.broadcast_to(self._thresholds, len(found.names))[found.labels_N]
+        boxes = Boxes(found.boxes_N4, confidence=above_N, data={"row": np.arange(len(found))})
         matched = self._tracker.update(boxes.with_nms(_SAME_OBJECT, class_agnostic=True), timestamp=pts)
         tracks_N = np.zeros(len(found), np.int64)
         if matched.tracker_id is not None and len(matched):  # the library's ids count from 0, -1 is none yet
             tracks_N[matched.data["row"]] = matched.tracker_id + 1
         tracked = replace(found, labels_N=self._vote(found, tracks_N), tracks_N=tracks_N)
-        return tracked.where((found.scores_N >= self._threshold) | (tracks_N > 0))
+        return tracked.where((above_N >= 0) | (tracks_N > 0))
 
     def _vote(self, found: Detections, tracks_N: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [N]: the labels of `found`, those of tracks by the votes of all their frames."""

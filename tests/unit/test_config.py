@@ -54,9 +54,11 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     show: true
     device: cpu
     threshold: 0.5
+    class-thresholds: {car: 0.6, traffic light: 0.4}
     iou: 0.4
     top-k: 3
     classes: [car, traffic light]
+    tiles: 3x2
     track: true
     zones: zones.yaml
     counts: counts.csv
@@ -75,6 +77,8 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     assert config.redact == ("person", "face")
     assert config.redact_style == "fill"
     assert config.classes == ("car", "traffic light")
+    assert config.class_thresholds == {"car": 0.6, "traffic light": 0.4}
+    assert config.tiles == (3, 2)
     assert config.json_summary is True
 
 
@@ -110,6 +114,47 @@ def test_paths_may_be_paths() -> None:
 )
 def test_names_are_a_list_or_a_text_with_commas(given: object, names: tuple[str, ...]) -> None:
     assert build_config({**NEEDED, "classes": given, "redact": given}).classes == names
+
+
+@pytest.mark.parametrize(
+    ("given", "scores"),
+    [
+        ("a=0.5,b=1", {"a": 0.5, "b": 1.0}),
+        (" a b = 0.5 , c=0,", {"a b": 0.5, "c": 0.0}),
+        ("a=b=0.5", {"a=b": 0.5}),
+        ({"a": 0.5, 7: "0.25"}, {"a": 0.5, "7": 0.25}),
+        ("", {}),
+    ],
+)
+def test_scores_of_classes_are_keys_and_values_or_a_text(given: object, scores: dict[str, float]) -> None:
+    assert build_config({**NEEDED, "class_thresholds": given}).class_thresholds == scores
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("a=0.5,b", "as in person=0.5,car=0.4"),
+        ("=0.5", "as in person=0.5,car=0.4"),
+        ("a=0.5,a=0.4", "a class comes twice"),
+        ("a=", "valid number"),
+        ("a=1.5", "less than or equal to 1"),
+        ({"a": -1}, "greater than or equal to 0"),
+        (["a"], "dictionary"),
+    ],
+)
+def test_scores_of_classes_that_do_not_fit_are_refused(given: object, told: str) -> None:
+    message = reason({**NEEDED, "class_thresholds": given})
+    assert message.startswith("'class_thresholds' cannot be ")
+    assert told in message
+
+
+@pytest.mark.parametrize("given", ["2", 2, "0x2", "ax2", "2x", "2x9", "2x2x2", "2,2", "-1x2", "", (2, 2), True])
+def test_tiles_are_columns_and_rows(given: object) -> None:
+    assert build_config({**NEEDED, "tiles": "8x1"}).tiles == (8, 1)
+    assert build_config({**NEEDED, "tiles": None}).tiles is None
+    assert reason({**NEEDED, "tiles": given}) == (
+        f"'tiles' cannot be {given!r}: write COLUMNSxROWS, each from 1 to 8, as in 2x2"
+    )
 
 
 @pytest.mark.parametrize(

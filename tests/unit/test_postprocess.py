@@ -14,7 +14,12 @@ AS_IT_IS = plan_geometry(1000, 1000, InputSpec(height=1000, width=1000), Resize(
 
 
 def detect(
-    boxes: object, scores: object, labels: object, threshold: float = 0.25, iou: float | None = 0.5, **options: object
+    boxes: object,
+    scores: object,
+    labels: object,
+    threshold: float | np.ndarray = 0.25,
+    iou: float | None = 0.5,
+    **options: object,
 ) -> Detections:
     boxes_K4 = np.asarray(boxes, np.float32).reshape(-1, 4)
     geometry = options.pop("geometry", AS_IT_IS)
@@ -107,6 +112,18 @@ def test_the_threshold_belongs_to_what_is_kept(iou: float | None) -> None:
 def test_a_score_of_the_threshold_zero_counts_but_an_unused_row_does_not(iou: float | None) -> None:
     found = detect([[0, 0, 9, 9], [20, 20, 29, 29], [0, 0, 0, 0]], [0.0, 0.5, 0.0], [1, 2, -1], threshold=0.0, iou=iou)
     assert found.labels_N.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("iou", [None, 0.5])
+def test_each_class_may_have_a_threshold_of_its_own(iou: float | None) -> None:
+    thresholds_C = np.full(len(NAMES), 0.25, np.float32)
+    thresholds_C[[1, 3]] = 0.6, 0.1
+    boxes = [[20 * i, 0, 20 * i + 9, 9] for i in range(6)]
+    scores, labels = [0.6, 0.59999, 0.25, 0.2, 0.1, 0.9], [1, 1, 0, 0, 3, -1]
+    found = detect(boxes, scores, labels, threshold=thresholds_C, iou=iou)
+    assert found.labels_N.tolist() == [1, 0, 3]
+    with pytest.raises(ContractError, match="class 1300"):
+        detect(boxes[:1], [0.3], [1300], threshold=thresholds_C, iou=iou)
 
 
 @pytest.mark.parametrize(("classes", "labels"), [(None, [0, 1, 2]), ({0, 2}, [0, 2]), (frozenset({1}), [1]), ((), [])])
@@ -237,3 +254,9 @@ def test_the_best_classes_are_those_of_a_full_sort(scores: list[float], k: int) 
 @pytest.mark.parametrize(("threshold", "labels"), [(0.0, [1, 2, 0]), (0.3, [1, 2]), (0.31, [1]), (1.0, [])])
 def test_the_threshold_of_a_classifier_is_inclusive(threshold: float, labels: list[int]) -> None:
     assert best_classes(np.float32([0.1, 0.6, 0.3]), NAMES, 5, threshold).labels_K.tolist() == labels
+
+
+def test_each_class_of_a_classifier_may_have_a_threshold_of_its_own() -> None:
+    """One that falls short makes room for the next."""
+    thresholds_C = np.float32([0.1, 0.7, 0.3])
+    assert best_classes(np.float32([0.1, 0.6, 0.3]), NAMES[:3], 2, thresholds_C).labels_K.tolist() == [2, 0]

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.models import COLOURS, expected_scores, tiny_classifier, tiny_detector
+from support.models import COLOURS, constant_detector, expected_scores, tiny_classifier, tiny_detector
 
 from pipeline.contract import Resize
 from pipeline.model import OnnxModel, Outputs
 from pipeline.recogniser import Recogniser
+from pipeline.redact import Redactor
 from pipeline.settings import settle
 from pipeline.types import Classification, Detections, Frame, Image, Recognised
 
@@ -226,3 +227,106 @@ def test_a_graph_that_resizes_may_get_a_part_of_a_picture(tmp_path: Path) -> Non
     whole = np.concatenate([plain((0, 0, 250)), plain((250, 0, 0))], axis=1)
     items = Recogniser(model, settle(model.contract))([frame_of(whole[:, :64]), frame_of(whole[:, ::-1][:, :64])])
     assert [item.results.labels_K[0] for item in items] == [2, 0]
+
+
+# Tiles
+
+WHOLE = Resize(rule="letterbox")
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_what_is_too_small_in_the_frame_is_found_in_tiles(tmp_path: Path, batch: int | None) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", resize=WHOLE, batch=batch), "cpu")
+    image = thing(480, 640, (50, 60, 56, 66), 1)
+    image[400:406, 500:506, 1] = 255
+    (item,) = Recogniser(model, settle(model.contract))([frame_of(image)])
+    assert len(item.results) == 0
+    (item,) = Recogniser(model, settle(model.contract, tiles=(4, 3)))([frame_of(image)])
+    boxes_N4 = item.results.boxes_N4[np.argsort(item.results.boxes_N4[:, 0])]
+    np.testing.assert_allclose(boxes_N4, [[50, 60, 56, 66], [500, 400, 506, 406]], atol=3)
+    assert item.results.labels_N.tolist() == [1, 1]
+    assert item.results.names == COLOURS
+    assert item.hide_N4 is None
+
+
+@pytest.mark.parametrize("tiles", [(2, 2), (3, 1), (1, 3), (4, 4)])
+def test_what_lies_across_tiles_is_found_once(tmp_path: Path, tiles: tuple[int, int]) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx"), "cpu")
+    frame = frame_of(thing(480, 640, (100, 60, 560, 420), 2))
+    (item,) = Recogniser(model, settle(model.contract, tiles=tiles))([frame])
+    np.testing.assert_allclose(item.results.boxes_N4, [[100, 60, 560, 420]], atol=10)
+
+
+def test_what_is_long_and_thin_is_found_once_though_no_view_sees_it_whole(tmp_path: Path) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", resize=WHOLE), "cpu")
+    frame = frame_of(thing(480, 640, (20, 60, 620, 64), 0))
+    assert len(Recogniser(model, settle(model.contract))([frame])[0].results) == 0
+    (item,) = Recogniser(model, settle(model.contract, tiles=(4, 4)))([frame])
+    np.testing.assert_allclose(item.results.boxes_N4, [[20, 60, 620, 64]], atol=4)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "shapes"), [((2, 1), [3]), ((2, 2), [5]), ((7, 1), [8]), ((3, 3), [8, 2]), ((4, 4), [8, 8, 1])]
+)
+def test_the_views_of_a_frame_share_calls_but_never_too_many(
+    tmp_path: Path, tiles: tuple[int, int], shapes: list[int]
+) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx"))
+    frames = mixture(3)
+    items = Recogniser(model, settle(model.contract, tiles=tiles))(frames)
+    assert model.shapes == [(count, 64, 64, 3) for count in shapes] * 3
+    assert len(set(model.places)) == 1
+    assert [item.frame for item in items] == frames
+    for item, whole in zip(items, Recogniser(model, settle(model.contract))(frames), strict=True):
+        assert item.results.labels_N.tolist() == whole.results.labels_N.tolist()
+        np.testing.assert_allclose(item.results.boxes_N4, whole.results.boxes_N4, atol=1.5)
+
+
+@pytest.mark.parametrize("resize", [Resize(rule="graph"), Resize(rule="stretch", antialias=False)])
+def test_tiles_go_with_every_way_to_resize(tmp_path: Path, resize: Resize) -> None:
+    model = OnnxModel(tiny_detector(tmp_path / "m.onnx", resize=resize), "cpu")
+    frame = frame_of(thing(90, 160, (20, 30, 150, 60), 1))
+    (item,) = Recogniser(model, settle(model.contract, tiles=(2, 2)))([frame])
+    np.testing.assert_allclose(item.results.boxes_N4, [[20, 30, 150, 60]], atol=2)
+
+
+def test_tiles_go_with_a_dynamic_input(tmp_path: Path) -> None:
+    model = Watched(tiny_detector(tmp_path / "m.onnx", stride=16, dynamic=True))
+    frame = frame_of(thing(60, 160, (20, 30, 150, 50), 1))
+    (item,) = Recogniser(model, settle(model.contract, tiles=(2, 1)))([frame])
+    assert model.shapes == [(1, 32, 64, 3), (2, 48, 64, 3)]
+    np.testing.assert_allclose(item.results.boxes_N4, [[20, 30, 150, 50]], atol=3)
+
+
+def test_what_any_view_wants_hidden_is_hidden(tmp_path: Path) -> None:
+    rows = [((1, 2, 9, 8), 0.9, 0), ((1, 2, 9, 8), 0.8, 0), ((1, 2, 9, 8), 0.9, 1)]
+    model = OnnxModel(constant_detector(tmp_path / "m.onnx", rows), "cpu")
+    settings = settle(model.contract, redact=["person"], classes=["car"], tiles=(2, 1))
+    (item,) = Recogniser(model, settings)([frame_of(plain((0, 0, 0), 60, 90))])
+    assert item.hide_N4.tolist() == [[1, 2, 9, 8]] * 4 + [[41, 2, 49, 8]] * 2
+    assert item.results.boxes_N4.tolist() == [[1, 2, 9, 8], [41, 2, 49, 8]]
+
+
+def test_a_box_that_cannot_be_hidden_in_a_tile_withholds_the_frame(tmp_path: Path) -> None:
+    model = OnnxModel(constant_detector(tmp_path / "m.onnx", [((float("nan"),) * 4, 0.9, 0)]), "cpu")
+    settings = settle(model.contract, redact=["person"], tiles=(2, 2))
+    (item,) = Recogniser(model, settings)([frame_of(plain((0, 0, 0)))])
+    assert np.isnan(item.hide_N4).all()
+    assert Redactor(hide=True)(item) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500)])
+def test_frames_with_fewer_pixels_than_tiles(detector_path: Path, size: tuple[int, int]) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    frame = frame_of(plain((255, 0, 0), *size))
+    (item,) = Recogniser(model, settle(model.contract, tiles=(8, 8)))([frame])
+    np.testing.assert_allclose(item.results.boxes_N4, [[0, 0, size[1], size[0]]], atol=1)
+
+
+def test_thresholds_of_classes_are_those_of_the_results(detector_path: Path) -> None:
+    model = OnnxModel(detector_path, "cpu")
+    image = sum(thing(64, 64, (10 * c, 5, 10 * c + 9, 60), c, 140 + 40 * c) for c in range(3))
+    own = {"red": 0.9, "blue": 0.5}
+    for track, kept in ((False, [0]), (True, [2, 1, 0])):
+        settings = settle(model.contract, threshold=0.8, class_thresholds=own, track=track)
+        assert Recogniser(model, settings)([frame_of(image)])[0].results.labels_N.tolist() == kept

@@ -76,6 +76,32 @@ def test_a_track_may_begin_with_the_lowest_score_that_is_shown():
     assert numbers(Tracker(0.7), boxes((PLACE, 0.7, 0)), 0.0, 0.04) == [[0], [1]]
 
 
+def test_a_track_begins_with_the_threshold_of_its_class_and_goes_on_below():
+    tracker = Tracker(np.float32([0.6, 0.25, 0.25]))
+    car, truck = (PLACE, 0.5, 0), ((300, 100, 380, 160), 0.3, 1)
+    assert numbers(tracker, boxes(car, truck), 0.0, 0.04, 0.08) == [[0], [1], [1]]
+    assert follow(tracker, boxes(car, truck), 0.12).labels_N.tolist() == [1]
+    strong = boxes((PLACE, 0.6, 0), truck)
+    assert numbers(tracker, strong, 0.16, 0.2) == [[0, 1], [2, 1]]
+    weak = follow(tracker, boxes(car, truck), 0.24)
+    assert (weak.tracks_N.tolist(), weak.labels_N.tolist()) == ([2, 1], [0, 1])
+
+
+def test_a_class_that_falls_short_of_its_threshold_does_not_keep_another_from_its_track():
+    tracker = Tracker(np.float32([0.9, 0.3, 0.3]))
+    twice = boxes((PLACE, 0.8, 0), ((101, 100, 181, 161), 0.4, 1))
+    assert [follow(tracker, twice, pts).labels_N.tolist() for pts in (0.0, 0.04)] == [[1], [1]]
+    assert numbers(tracker, twice, 0.08) == [[1]]
+
+
+def test_one_threshold_for_all_classes_is_as_good_as_many_alike(scenes):
+    many = Tracker(np.full(2, THRESHOLD, np.float32))
+    one = Tracker(THRESHOLD)
+    for moment in scenes[0][:200]:
+        seen = Recognised(frame(moment.pts), moment.found)
+        np.testing.assert_array_equal(many(seen).results.tracks_N, one(seen).results.tracks_N)
+
+
 def test_a_low_score_stays_only_where_it_continues_a_track():
     tracker = Tracker(THRESHOLD)
     low_elsewhere = ((300, 100, 380, 160), 0.2, 0)
