@@ -91,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--classes", metavar="A,B", help="Keep only these classes.")
 @click.option("--tiles", metavar="COLUMNSxROWS", help="Look at parts of the frame, too, for small objects.  [1x1]")
 @click.option("--track/--no-track", default=None, help="Follow objects: number them and draw where they came from.")
+@click.option("--then", metavar="FILE.onnx", help="Classify what was found with a second model.")
+@click.option("--on", metavar="A,B", help="Classes that the second model looks at.  [all]")
 @click.option("--zones", metavar="FILE.yaml", help="Count objects in zones and over lines; needs --track.")
 @click.option("--redact", metavar="A,B", help="Hide these classes before anything is drawn or written.")
 @click.option("--redact-style", type=click.Choice(get_args(RedactStyle)), help="How to hide them.  [blur]")

@@ -79,6 +79,8 @@ class RunConfig(BaseModel):
     classes: Names = ()
     tiles: Tiles | None = None
     track: bool = False
+    then: PathText | None = None
+    on: Names = ()
     zones: PathText | None = None
     redact: Names = ()
     redact_style: RedactStyle = "blur"
@@ -102,13 +104,15 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
         raise ConfigError(_explain(error, file)) from None
     if config.zones and not config.track:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
+    if config.on and not config.then:
+        raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
     if config.counts and not config.zones:
         raise ConfigError("'counts' needs 'zones': a file that says where to count")
     return config
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that comes twice, of which YAML's loader would keep the last."""
+    """Refuses a key that comes twice, of which YAML's loader would keep the last, and reads the key `on` as text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -117,6 +121,9 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None, None, f"'{name}' comes twice", node.value[index][0].start_mark
                 )
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:bool":  # YAML 1.1 takes `on` for true
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 

@@ -15,6 +15,7 @@ from pipeline.types import Annotated, Classification, Detections, Image, Redacte
 
 _BOLD = 600
 _DIMMED = 0.28
+_THEN = 12  # times the size of the letters: the most that the name from the second model may take
 _TRACK: Colour = (110, 110, 110)
 
 
@@ -58,11 +59,21 @@ class Overlay:
         boxes, indices = _pixel_boxes(found, image)
         thickness = max(1, round(min(image.shape[:2]) / 270))
         names = [found.names[label] for label in found.labels_N[indices].tolist()]
-        details = _details(found, indices)
+        details = [self._details(found, index, size, image.shape[1]) for index in indices]
         for box, name in zip(reversed(boxes), reversed(names), strict=True):
             _draw_box(image, box, colour_of(name), thickness)
         for box, name, texts in zip(reversed(boxes), reversed(names), reversed(details), strict=True):
             self._draw_label(image, box, name, texts, size)
+
+    def _details(self, found: Detections, index: int, size: int, width: int) -> list[str]:
+        """What stands behind the class: the track's number, the score, and the second model's best class and score."""
+        texts = [f"{found.scores_N[index]:.2f}"]
+        if found.tracks_N is not None and (track := int(found.tracks_N[index])):
+            texts.insert(0, f"#{track}")
+        if found.then_N is not None and (then := found.then_N[index]):
+            name = self._letters.fit(then.names[int(then.labels_K[0])], size, min(_THEN * size, width // 3))
+            texts += [f"· {name}", f"{then.scores_K[0]:.2f}"]
+        return texts
 
     def _draw_label(self, image: Image, box: list[int], name: str, details: list[str], size: int) -> None:
         """A strip in the class's colour on top of the box, moved into the frame where it would leave it."""
@@ -129,15 +140,6 @@ def _pixel_boxes(found: Detections, image: Image) -> tuple[list[list[int]], list
         seen = np.isfinite(found.boxes_N4).all(axis=1) & (first < limits).all(axis=1) & (last > 0).all(axis=1)
         corners = np.hstack((first.clip(0), last.clip(max=limits) - 1))
     return corners[seen].astype(int).tolist(), np.flatnonzero(seen).tolist()
-
-
-def _details(found: Detections, indices: list[int]) -> list[list[str]]:
-    """What stands behind the class: the number of the track, where there is one, and the score."""
-    scores = [f"{score:.2f}" for score in found.scores_N[indices].tolist()]
-    if found.tracks_N is None:
-        return [[score] for score in scores]
-    tracks = found.tracks_N[indices].tolist()
-    return [[f"#{track}", score] if track else [score] for track, score in zip(tracks, scores, strict=True)]
 
 
 def _draw_box(image: Image, box: list[int], colour: Colour, thickness: int) -> None:

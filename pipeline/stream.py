@@ -1,4 +1,4 @@
-"""The frame's journey: source → batch → model → track → count → redact → overlay → sinks.
+"""The frame's journey: source → batch → model → track → second model → count → redact → overlay → sinks.
 
 `journey` brings a frame from its source to the overlay, `deliver` to the sinks. `recognise` and `run` are the
 two ways to go on it from Python; the command line uses `execute`, which is `run` for a ready configuration.
@@ -27,6 +27,7 @@ from pipeline.outputs import Outputs, plan_outputs
 from pipeline.overlay import Overlay
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
+from pipeline.second import open_second
 from pipeline.settings import Settings, settle
 from pipeline.sinks.base import Sink
 from pipeline.sources import Source, open_source
@@ -44,6 +45,7 @@ def journey(
     sources: Sequence[Source],
     recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
     track: Callable[[Recognised], Recognised],
+    look: Callable[[Recognised], Recognised],
     count: Callable[[Recognised], Recognised],
     redact: Callable[[Recognised], Redacted | None],
     overlay: Callable[[Redacted], Annotated],
@@ -63,7 +65,7 @@ def journey(
         try:
             for recognised in channel.process(recognisers, batch):
                 tally = tallies[recognised.frame.stream]
-                counted = count(track(recognised))
+                counted = count(look(track(recognised)))
                 tally.counts = counted.counts
                 if (redacted := redact(counted)) is None:
                     tally.withheld += 1
@@ -181,6 +183,7 @@ class _Trip:
     model: OnnxModel
     settings: Settings
     track: Callable[[Recognised], Recognised]
+    look: Callable[[Recognised], Recognised]
     count: Callable[[Recognised], Recognised]
     plan: schedule.Schedule
     tallies: list[Tally]
@@ -196,6 +199,7 @@ class _Trip:
                 self.sources,
                 recognisers,
                 watch("track", self.track) if self.config.track else self.track,
+                self.look,
                 self.count,
                 redact,
                 watch("draw", overlay),
@@ -215,8 +219,9 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
     live = any(source.media.live for source in sources)
     if config.track:
         _refuse_images(sources)
+    threads = schedule.plan(live=live, gpu=False).model
     if model is None:
-        model = OnnxModel(config.model, config.device, schedule.plan(live=live, gpu=False).model)
+        model = OnnxModel(config.model, config.device, threads)
     if config.heatmap and model.contract.task == "classify":
         raise ConfigError("'heatmap' needs the boxes of a detector, but this model is a classifier")
     settings = settle(
@@ -231,12 +236,13 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         tiles=config.tiles,
     )
     track = Tracker(settings.thresholds_C, settings.hide or frozenset()) if config.track else _pass
+    look = open_second(config, model, settings, threads) if config.then else _pass
     names = [source.name for source in sources]
     count = _pass
     if zones is not None:
         count = SceneCounter(settle_zones(zones, model.contract.labels, settings.classes, names), LOST_AFTER)
     plan = schedule.plan(live=live, gpu=model.device != "cpu")
-    return _Trip(config, sources, model, settings, track, count, plan, [Tally(name) for name in names], stop)
+    return _Trip(config, sources, model, settings, track, look, count, plan, [Tally(name) for name in names], stop)
 
 
 def _refuse_images(sources: Sequence[Source]) -> None:

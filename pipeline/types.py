@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import compress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -105,6 +106,7 @@ class Detections:
         names: the name of every class of the model.
         tracks_N: int64 [N], which object of its source each is, counted from 1, 0 of one that is not known yet; None:
             the run does not track.
+        then_N: what a second model made of each object, None of one that it does not look at; None: the run has none.
     """
 
     boxes_N4: NDArray[np.float32]
@@ -112,14 +114,17 @@ class Detections:
     scores_N: NDArray[np.float32]
     names: tuple[str, ...]
     tracks_N: NDArray[np.int64] | None = None
+    then_N: tuple[Classification | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
     def where(self, keep_N: NDArray[np.bool_]) -> Detections:
         """The detections for which `keep_N` (bool [N]) holds."""
+        boxes_N4, labels_N, scores_N = self.boxes_N4[keep_N], self.labels_N[keep_N], self.scores_N[keep_N]
         tracks_N = None if self.tracks_N is None else self.tracks_N[keep_N]
-        return Detections(self.boxes_N4[keep_N], self.labels_N[keep_N], self.scores_N[keep_N], self.names, tracks_N)
+        then_N = None if self.then_N is None else tuple(compress(self.then_N, keep_N))
+        return Detections(boxes_N4, labels_N, scores_N, self.names, tracks_N, then_N)
 
 
 Results: TypeAlias = Classification | Detections

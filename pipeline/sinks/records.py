@@ -18,7 +18,10 @@ from pipeline.sinks.base import Sink
 from pipeline.sinks.partial import check_file, check_suffix, finish, partial_path, writing
 from pipeline.types import Annotated, Counts, Detections, Frame, Results
 
-COLUMNS = ("source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2", "track")
+COLUMNS = (
+    *("source", "frame", "pts", "width", "height"),
+    *("label", "label_id", "score", "x1", "y1", "x2", "y2", "track", "then", "then_score"),
+)
 
 
 def open_records(path: str, live: bool) -> Sink:
@@ -41,7 +44,8 @@ def to_record(frame: Frame, results: Results, counts: Counts | None = None) -> d
     """The record of a frame: plain values, ready for JSON.
 
     `pts` is in seconds or None, `box` is [x1, y1, x2, y2] in pixels of the frame and absent for classifiers. `track` is
-    there where the run tracks: a number from 1, or None of an object that is not known yet. `zones`, `lines` and
+    there where the run tracks: a number from 1, or None of an object that is not known yet. `then` is there where the
+    run has a second model: its classes, best first, or None of an object that it does not look at. `zones`, `lines` and
     `events` are there where the source has zones or lines.
     """
     record = {
@@ -63,6 +67,9 @@ def _to_results(results: Results) -> list[dict[str, Any]]:
         if results.tracks_N is not None:
             for record, track in zip(records, results.tracks_N.tolist(), strict=True):
                 record["track"] = track or None
+        if results.then_N is not None:
+            for record, then in zip(records, results.then_N, strict=True):
+                record["then"] = None if then is None else _to_results(then)
         return records
     pairs = zip(results.labels_K.tolist(), _rounded(results.scores_K, 4), strict=True)
     return [{"label": names[i], "label_id": i, "score": score} for i, score in pairs]
@@ -152,8 +159,9 @@ class CsvSink(RecordFile):
         rows = csv.writer(text, lineterminator="\n")
         for result in results:
             box = result.get("box", ("", "", "", ""))
+            best = (result.get("then") or [{}])[0]
             cells = (result["label"], result["label_id"], result["score"], *box, result.get("track"))
-            rows.writerow([*record.values(), *cells])
+            rows.writerow([*record.values(), *cells, best.get("label"), best.get("score")])
         return text.getvalue()
 
 

@@ -78,7 +78,7 @@ def count_image(path: Path) -> int:
     return int(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) is not None)
 
 
-HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track\n"
+HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track,then,then_score\n"
 COUNTS_HEADER = b"source,frame,pts,place,event,track,label,dwell\n"
 CASES = {
     "video": Case(lambda at: VideoSink(at / "x.mp4", MEDIA), lambda n: ["x.mp4"], count_video),

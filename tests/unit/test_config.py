@@ -60,6 +60,8 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     classes: [car, traffic light]
     tiles: 3x2
     track: true
+    then: breed.onnx
+    on: dog, cat
     zones: zones.yaml
     counts: counts.csv
     heatmap: heat.png
@@ -79,6 +81,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     assert config.classes == ("car", "traffic light")
     assert config.class_thresholds == {"car": 0.6, "traffic light": 0.4}
     assert config.tiles == (3, 2)
+    assert (config.then, config.on) == ("breed.onnx", ("dog", "cat"))
     assert config.json_summary is True
 
 
@@ -232,6 +235,7 @@ def test_a_file_that_is_no_configuration_is_refused(yaml, text: str | bytes, hin
     [
         ({"zones": "z.yaml"}, "'zones' needs 'track'"),
         ({"zones": "z.yaml", "track": False}, "'zones' needs 'track'"),
+        ({"on": "dog"}, "'on' needs 'then'"),
         ({"counts": "c.csv"}, "'counts' needs 'zones'"),
         ({"counts": "c.csv", "track": True}, "'counts' needs 'zones'"),
     ],

@@ -235,6 +235,41 @@ def test_a_long_name_gives_way_to_the_number_of_the_track():
     assert bottom - top < line_height(font_size(100, 300))
 
 
+def seen_closer(name: str, score: float, count: int = 1) -> Detections:
+    second = Classification(np.arange(count), np.full(count, score, np.float32), (name,))
+    return replace(boxes(((50, 60, 90, 90), 1, 0.5)), then_N=(second,))
+
+
+def test_what_the_second_model_says_makes_the_label_longer():
+    found = boxes(((50, 60, 90, 90), 1, 0.5))
+    ends = []
+    for results in (found, replace(found, then_N=(None,)), seen_closer("x", 0.9, 0), seen_closer("van", 0.9)):
+        image = draw(grey(100, 300), results)
+        ends.append(int(np.flatnonzero((image == colour_of("car")).all(axis=2).any(axis=0))[-1]))
+    assert ends[0] == ends[1] == ends[2] < ends[3] - 30
+
+
+def test_the_second_label_carries_its_text():
+    one = draw(grey(100, 300), seen_closer("van", 0.9))
+    assert np.array_equal(one, draw(grey(100, 300), seen_closer("van", 0.901)))
+    assert not np.array_equal(one, draw(grey(100, 300), seen_closer("ban", 0.9)))
+    assert not np.array_equal(one, draw(grey(100, 300), seen_closer("van", 0.8)))
+
+
+@pytest.mark.parametrize("shape", [(100, 300), (480, 640)])
+def test_long_names_leave_room_for_both_scores(shape):
+    found = replace(boxes(((50, 60, 90, 90), 4, 0.5)), tracks_N=np.array([1234]))
+    name = "b" * 300
+    high, low = (draw(grey(*shape), replace(found, then_N=seen_closer(name, score).then_N)) for score in (0.91, 0.37))
+    top, bottom, left, right = changed(high, low)
+    assert left > shape[1] // 2
+    assert right < shape[1] - 2
+    assert bottom - top < line_height(font_size(*shape))
+    first, second = (draw(grey(*shape), replace(found, then_N=seen_closer(n, 0.9).then_N)) for n in (name, "c" * 300))
+    *_, left, right = changed(first, second)
+    assert right - left < shape[1] // 3
+
+
 def test_a_tracked_object_draws_its_trail():
     overlay, image = Overlay(), grey(100, 300)
     for pts, x in ((0.0, 50), (0.5, 250)):

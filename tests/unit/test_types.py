@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.types import Detections, Frame
+from pipeline.types import Classification, Detections, Frame
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,21 @@ def test_detections_are_chosen_row_by_row() -> None:
     np.testing.assert_array_equal(chosen.boxes_N4, boxes_N4[[0, 2]])
     assert chosen.labels_N.tolist() == [2, 1]
     assert chosen.names == detections.names
+    assert chosen.tracks_N is None
+    assert chosen.then_N is None
+
+
+def test_what_is_known_of_detections_is_chosen_with_them() -> None:
+    breed = Classification(np.array([0]), np.array([0.9], np.float32), ("beagle",))
+    detections = Detections(
+        np.zeros((3, 4), np.float32),
+        np.zeros(3, np.int64),
+        np.ones(3, np.float32),
+        ("dog",),
+        np.arange(3),
+        (None, None, breed),
+    )
+    chosen = detections.where(np.array([True, False, True]))
+    assert chosen.tracks_N is not None
+    assert chosen.tracks_N.tolist() == [0, 2]
+    assert chosen.then_N == (None, breed)

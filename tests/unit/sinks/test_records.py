@@ -48,6 +48,22 @@ def test_a_run_that_tracks_gives_numbers(make_item: MakeItem) -> None:
     assert [result["track"] for result in record["results"]] == [12, None]
 
 
+def looked_at() -> Detections:
+    breed = Classification(np.array([1, 0]), np.array([0.91, 0.05], np.float32), ("beagle", "boxer, bulldog"))
+    return replace(detections(), then_N=(breed, None))
+
+
+def test_a_second_model_gives_classes_to_each_object(make_item: MakeItem) -> None:
+    record = to_record(make_item(IMAGE).frame, looked_at())
+    assert [result["then"] for result in record["results"]] == [
+        [
+            {"label": "boxer, bulldog", "label_id": 1, "score": 0.91},
+            {"label": "beagle", "label_id": 0, "score": 0.05},
+        ],
+        None,
+    ]
+
+
 def test_a_classifier_gives_no_boxes_and_an_image_no_time(make_item: MakeItem) -> None:
     results = Classification(np.array([1]), np.array([0.25], np.float32), NAMES)
     record = to_record(make_item(IMAGE).frame, results)
@@ -79,15 +95,24 @@ def test_csv_has_one_row_a_result_and_quotes(tmp_path: Path, make_item: MakeItem
     sink.write(make_item(IMAGE, 1, 0.08, source="a, b.mp4"))
     sink.write(make_item(IMAGE, 2, None, Classification(np.array([0]), np.array([1], np.float32), NAMES)))
     sink.write(make_item(IMAGE, 3, None, tracked()))
+    sink.write(make_item(IMAGE, 4, None, looked_at()))
     sink.close()
     text = (tmp_path / "x.csv").read_bytes().decode()
-    assert list(csv.reader(io.StringIO(text, newline=""))) == [
-        ["source", "frame", "pts", "width", "height", "label", "label_id", "score", "x1", "y1", "x2", "y2", "track"],
-        ["a, b.mp4", "0", "0.04", "64", "48", NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5", ""],
-        ["a, b.mp4", "0", "0.04", "64", "48", NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0", ""],
-        ["clip.mp4", "2", "", "64", "48", NAMES[0], "0", "1.0", "", "", "", "", ""],
-        ["clip.mp4", "3", "", "64", "48", NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5", "12"],
-        ["clip.mp4", "3", "", "64", "48", NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0", ""],
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert header[:8] == ["source", "frame", "pts", "width", "height", "label", "label_id", "score"]
+    assert header[8:] == ["x1", "y1", "x2", "y2", "track", "then", "then_score"]
+    first, second = (
+        (NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5"),
+        (NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0"),
+    )
+    assert rows == [
+        ["a, b.mp4", "0", "0.04", "64", "48", *first, "", "", ""],
+        ["a, b.mp4", "0", "0.04", "64", "48", *second, "", "", ""],
+        ["clip.mp4", "2", "", "64", "48", NAMES[0], "0", "1.0", *[""] * 7],
+        ["clip.mp4", "3", "", "64", "48", *first, "12", "", ""],
+        ["clip.mp4", "3", "", "64", "48", *second, "", "", ""],
+        ["clip.mp4", "4", "", "64", "48", *first, "", "boxer, bulldog", "0.91"],
+        ["clip.mp4", "4", "", "64", "48", *second, "", "", ""],
     ]
 
 
