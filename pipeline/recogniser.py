@@ -42,7 +42,8 @@ class Recogniser:
         seen = [each for i in range(0, len(views), _BATCH) for each in self._as_they_are(views[i : i + _BATCH])]
         found = [each.results for each in seen if isinstance(each.results, Detections)]
         hidden = [each.hide_N4 for each in seen if each.hide_N4 is not None]
-        return Recognised(frame, join_objects(views_V4, found), join_hidden(views_V4, hidden) if hidden else None)
+        objects = join_objects(views_V4, found, self._settings.thresholds_C)
+        return Recognised(frame, objects, join_hidden(views_V4, hidden) if hidden else None)
 
     def _as_they_are(self, frames: list[Frame]) -> list[Recognised]:
         return [recognised for batch in self._batches(frames) for recognised in self._recognise(*batch)]

@@ -40,12 +40,14 @@ def join_hidden(views_V4: NDArray[np.int64], hidden: Sequence[NDArray[np.float32
     return np.concatenate([boxes_N4 + origin_4 for boxes_N4, origin_4 in zip(hidden, origins_V4, strict=True)])
 
 
-def join_objects(views_V4: NDArray[np.int64], found: Sequence[Detections]) -> Detections:
+def join_objects(
+    views_V4: NDArray[np.int64], found: Sequence[Detections], thresholds_C: NDArray[np.float32]
+) -> Detections:
     """The objects of the frame, best first, from what each view found, in pixels of the view.
 
     Boxes of one class and different views that overlap enough are one object. Its box is the best of those that no tile
-    cut off; if all are cut off, it surrounds them. Its score is the highest. A piece that lies in the whole box of a
-    surer object of another class is left out: networks often take pieces for something else.
+    cut off; if all are cut off, it surrounds them. Its score is the highest. A piece that lies in a whole box of another
+    class is left out, if that box reaches its threshold (float32 [C]): networks often take pieces for something else.
     """
     view_N = np.repeat(np.arange(len(found)), [len(each) for each in found])
     boxes_N4 = join_hidden(views_V4, [each.boxes_N4 for each in found])
@@ -55,8 +57,8 @@ def join_objects(views_V4: NDArray[np.int64], found: Sequence[Detections]) -> De
     cut_N = _find_cut(boxes_N4, views_N4, views_V4[0])
     near_NN = (_overlap(boxes_N4, views_N4, cut_N) > _SAME_OBJECT) & (view_N[:, None] != view_N)
     same_NN = near_NN & (labels_N[:, None] == labels_N)
-    surer_NN = near_NN & (scores_N[:, None] >= scores_N)
-    free_N = ~cut_N | same_NN[~cut_N].any(0) | ~surer_NN[~cut_N].any(0)
+    shown_N = ~cut_N & (scores_N >= thresholds_C[labels_N])
+    free_N = ~cut_N | same_NN[~cut_N].any(0) | ~near_NN[shown_N].any(0)
     rows = []
     for row, group_N in _group(same_NN, cut_N, scores_N, free_N):
         if cut_N[row]:

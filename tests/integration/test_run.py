@@ -57,6 +57,17 @@ def test_a_record_keeps_its_keys(clip, detector_path, capsys):
     assert list(record["results"][0]) == ["label", "label_id", "score", "box"]
 
 
+def test_tiles_and_thresholds_of_classes_go_with_tracking(clip, detector_path, capsys):
+    flags = ["--tiles", "2x2", "--class-thresholds", "red=1,GREEN=0.1", "--track", "--redact", "blue"]
+    assert onsight("run", clip, "--model", detector_path, "--records", "-", *flags) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(records) == 20
+    found = [result for record in records for result in record["results"]]
+    assert {result["track"] for result in found} > {None}
+    assert {result["label"] for result in found} >= {"blue", "green"}
+    assert all(result["score"] == 1 or result["track"] for result in found if result["label"] == "red")
+
+
 def test_csv_has_a_row_a_result(clip, detector_path, here):
     assert onsight("run", clip, "--model", detector_path, "--records", "out.csv", "--classes", "red,green") == 0
     rows = list(csv.DictReader(io.StringIO((here / "out.csv").read_text())))
@@ -97,6 +108,9 @@ def test_every_flag_can_stand_in_the_file():
         (["CLIP", "--records", "no/such/out.jsonl"], "does not exist"),
         (["CLIP", "--records", "out.txt"], "unknown suffix"),
         (["CLIP", "--classes", "bleu"], "did you mean blue"),
+        (["CLIP", "--class-thresholds", "bleu=0.5"], "did you mean blue"),
+        (["CLIP", "--class-thresholds", "blue"], "as in person=0.5,car=0.4"),
+        (["CLIP", "--tiles", "0x2"], "COLUMNSxROWS"),
         (["CLIP", "--redact", "person"], "no label 'person'"),
         (["CLIP", "--threshold", "1.5"], "threshold"),
         (["CLIP", "--top-k", "3"], "classifiers"),
