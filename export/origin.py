@@ -21,7 +21,10 @@ from training.runs import METRICS
 
 Provenance = dict[str, JsonValue]
 
-_KEPT = ("split", "n", "accuracy", "top5", "map", "map50", "map75", "precision", "recall", "f1", "ece", "intervals")
+_KEPT = (
+    *("split", "n", "objects", "accuracy", "top5", "map", "map50", "map75"),
+    *("threshold", "precision", "recall", "f1", "ece", "intervals"),
+)
 
 
 @dataclass(frozen=True, slots=True)

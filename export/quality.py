@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
+import numpy as np
 from pydantic import JsonValue
 
 from export.frames import FrameModel
@@ -21,12 +22,12 @@ from pipeline.types import Classification
 from training.annotated import AnnotatedImage, read_annotated
 from training.coco import average_precision
 from training.frames import TorchModel
+from training.measure_boxes import BOXES, IOU, SCORE
 from training.predict import recognise_pictures
 from training.predict_boxes import check_sizes, detect
 from training.samples import Sample, read_split
 
 _BATCH = 8
-_IOU = 0.65  # above which boxes of a class are one object: what the mAP of YOLOX and others is taken with
 
 Metric = Literal["accuracy", "map"]
 Unread = dict[int, str]
@@ -71,7 +72,7 @@ def open_truth(data: Path, contract: ModelContract) -> Truth:
     """The pictures of `data` and what they show, by the labels of a contract.
 
     Args:
-        data: for a classifier class folders or a CSV (docs/data.md), for a detector a COCO JSON or its folder.
+        data: for a classifier class folders or a CSV (docs/data.md), for a detector annotated boxes (the same).
 
     Raises:
         OnsightError: there are none, or they are not of the model's labels.
@@ -124,17 +125,18 @@ class _Boxes:
         self.paths = tuple(image.path for image in images)
         self._images = images
         self._labels = contract.labels
-        self._iou = _IOU if contract.detector and contract.detector.nms else None
+        self._iou = IOU if contract.detector and contract.detector.nms else None
 
     def tell(self, place: int) -> str:
         image = self._images[place]
         return f"{image.boxes_N4.tolist()} {image.labels_N.tolist()} {image.crowd_N.tolist()}"
 
     def judge(self, model: Model) -> tuple[float, Unread]:
-        seen = detect(model, self.paths, iou=self._iou, batch=_BATCH)
+        seen = detect(model, self.paths, threshold=SCORE, iou=self._iou, batch=_BATCH)
         read = [i for i in range(len(self.paths)) if i not in seen.unread]
         check_sizes(self._images, seen)
-        found = average_precision([self._images[i] for i in read], [seen.found[i] for i in read], self._labels).map
+        best = [each.where(np.arange(len(each)) < BOXES) for each in seen.found]
+        found = average_precision([self._images[i] for i in read], [best[i] for i in read], self._labels, BOXES).map
         if found is None:
             raise ConfigError("the pictures that can be read show no objects of the model's classes: give others")
         return found, seen.unread

@@ -117,12 +117,15 @@ def _metrics(found: Entries) -> Iterator[Row]:
     spans = rest.pop("intervals", {})
     where = [f"{_plain(rest.pop('split'))} split"] if "split" in rest else []
     where += [f"{_plain(rest.pop('n'))} pictures"] if "n" in rest else []
+    where += [f"{_plain(rest.pop('objects'))} objects"] if "objects" in rest else []
     if isinstance(spans, dict):
         where += ["95 % intervals in brackets"] if spans else []
     else:
         rest["intervals"], spans = spans, {}
     if where:
         yield "measured on", ", ".join(where)
+    if "threshold" in rest:
+        yield "boxes counted", f"from a score of {_plain(rest.pop('threshold'))} on; for mAP all"
     words = {**_MEASURES, **_POOLED} if "map" in rest else _MEASURES
     for key in dict.fromkeys([*rest, *spans]):
         split, _, measure = key.rpartition("/")

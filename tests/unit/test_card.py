@@ -106,9 +106,11 @@ def test_terms_that_say_nothing_are_not_stated(nothing: Any) -> None:
 
 
 def test_measures_of_a_detector_are_no_means_over_classes() -> None:
-    rows = told({"metrics": {"split": "test", "map": 0.35, "map50": 0.6, "precision": 0.9, "f1": 0.5}})["Quality"]
+    found = {"split": "test", "n": 72, "objects": 967, "map": 0.35, "map50": 0.6}
+    rows = told({"metrics": {**found, "threshold": 0.25, "precision": 0.9, "f1": 0.5}})["Quality"]
     assert rows == {
-        "measured on": "test split",
+        "measured on": "test split, 72 pictures, 967 objects",
+        "boxes counted": "from a score of 0.25 on; for mAP all",
         "mAP": "35.0 %",
         "mAP50": "60.0 %",
         "precision": "90.0 %",
@@ -267,7 +269,23 @@ def test_odd_recipes_are_shown_as_they_are(recipe: Any, rows: dict[str, str]) ->
     assert told({"recipe": recipe})["Training"] == rows
 
 
-INNER = st.sampled_from(["name", "metric", "n", "split", "intervals", "accuracy", "pictures", "fp32", "a_b", "", "/"])
+INNER = st.sampled_from(
+    [
+        "name",
+        "metric",
+        "n",
+        "split",
+        "intervals",
+        "accuracy",
+        "threshold",
+        "objects",
+        "pictures",
+        "fp32",
+        "a_b",
+        "/",
+        "",
+    ]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text("a|\n", max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER, inner, max_size=3),
