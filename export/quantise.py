@@ -18,13 +18,16 @@ from pipeline.contract import INPUT_NAME
 from pipeline.errors import ModelError
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_NORMS = ("InstanceNormalization", "LayerNormalization")
 
 
 def quantise(model: onnx.ModelProto, inputs: Iterator[NDArray[np.uint8]]) -> onnx.ModelProto:
     """The model with uint8 activations and int8 weights for each channel, between QuantizeLinear and DequantizeLinear.
 
     The first and the last layers with weights, all before those and all behind these stay in float32: they take little
-    of the time, and lose most. So do softmax with what feeds and reads it, and a max pooling behind the first layer.
+    of the time, and lose most. So do softmax with what feeds and reads it, a max pooling behind the first layer, and
+    norms by the picture: ONNX Runtime (1.31) has no integer kernels for these, and its quantiser gives the copies that
+    it makes of a bias which they share names that other tensors may have.
 
     Args:
         model: in float32, its nodes named.
@@ -37,6 +40,7 @@ def quantise(model: onnx.ModelProto, inputs: Iterator[NDArray[np.uint8]]) -> onn
     if all(node.name in kept for node in model.graph.node if node.op_type in _WEIGHTED):
         raise ModelError("the network has no layers between its first and its last: nothing to make int8 of")
     kept |= _around_softmax(model.graph)
+    kept |= {node.name for node in model.graph.node if node.op_type in _NORMS}
     model = _pool_before_relu(model, kept)
     with TemporaryDirectory() as folder, quietly():
         source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
@@ -98,7 +102,7 @@ def _pool_before_relu(model: onnx.ModelProto, kept: set[str]) -> onnx.ModelProto
 
 def _swap(graph: onnx.GraphProto, first: onnx.NodeProto, second: onnx.NodeProto) -> None:
     """Two nodes of one input and one output, of which the first alone feeds the second, change places."""
-    between = f"{second.name}_{first.name}"
+    between = first.output[0]
     before, after = onnx.NodeProto(), onnx.NodeProto()
     before.CopyFrom(second)
     after.CopyFrom(first)

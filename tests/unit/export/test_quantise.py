@@ -101,6 +101,70 @@ def test_pooling_behind_the_first_layer_stays_in_float() -> None:
     np.testing.assert_allclose(after, before, atol=0.02)
 
 
+HEAD = """
+    <ir_version: 8, opset_import: ["" : 18]>
+    net (uint8[N, 16, 16, 3] frames) => (float[N, 2, H, W] found{outputs}) {{
+        pixels = Cast <to = 1> (frames)
+        image = Transpose <perm = [0, 3, 1, 2]> (pixels)
+        first = Conv (image, first_weight)
+        active = Relu (first)
+        {pooling}
+        second = Conv (pooled, second_weight)
+        found = Conv (second, last_weight)
+    }}"""
+POOL = "pooled = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (active)"
+PADDED = "pooled = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1], ceil_mode = 1> (active)"
+WITH_PLACES = POOL.replace("pooled =", "pooled, places =")
+
+
+def pooled(pooling: str, outputs: str = "") -> onnx.ModelProto:
+    """A network with a pooling behind the first layer; its nodes are named as their first outputs."""
+    model = onnx.parser.parse_model(HEAD.format(pooling=pooling, outputs=outputs))
+    rng = np.random.default_rng(0)
+    for name, shape in (("first", (4, 3, 2, 2)), ("second", (4, 4, 3, 3)), ("last", (2, 4, 1, 1))):
+        weight = rng.normal(0, 0.05, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, f"{name}_weight"))
+    for node in model.graph.node:
+        node.name = node.output[0]
+    return model
+
+
+def order(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node if node.op_type in ("Relu", "MaxPool")]
+
+
+def outputs_of(model: onnx.ModelProto) -> list[NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"frames": next(frames())})
+
+
+@pytest.mark.parametrize("pooling", [POOL, PADDED])
+def test_relu_and_pooling_change_places_without_a_new_name(pooling: str) -> None:
+    model = pooled(pooling)
+    made = quantise(model, frames())
+    assert order(made) == ["MaxPool", "Relu"]
+    before, after = outputs_of(model)[0], outputs_of(made)[0]
+    np.testing.assert_allclose(after, before, atol=0.02 * np.abs(before).max())
+    (pool,) = (node for node in made.graph.node if node.op_type == "MaxPool")
+    assert pool.output[0] == "active"
+
+
+@pytest.mark.parametrize(
+    ("pooling", "outputs"),
+    [
+        (f"{POOL} negative = Neg (active)", ", float[N, 4, 15, 15] negative"),
+        (POOL, ", float[N, 4, 15, 15] active"),
+        (WITH_PLACES, ", int64[N, 4, 7, 7] places"),
+    ],
+    ids=["another reader", "an output of the graph", "places of the largest"],
+)
+def test_relu_and_pooling_stay_where_more_is_read_of_them(pooling: str, outputs: str) -> None:
+    model = pooled(pooling, outputs)
+    made = quantise(model, frames())
+    assert order(made) == ["Relu", "MaxPool"]
+    np.testing.assert_allclose(outputs_of(made)[1], outputs_of(model)[1], atol=1e-4)
+
+
 class Attention(nn.Module):
     """Reshapes by the sizes of its input, as transformers do: these are no data."""
 
@@ -128,6 +192,20 @@ def test_attention_becomes_int8_too() -> None:
     rounded = {name for node in made.graph.node if node.op_type == "QuantizeLinear" for name in node.input}
     assert not [node for node in softmax if makers[node.input[0]].op_type == "DequantizeLinear"]
     assert not rounded & {node.output[0] for node in softmax}
+
+
+def test_norms_by_the_picture_stay_in_float() -> None:
+    """Eight groups of equal scales and biases: the exporter stores one of each for all norms."""
+    middle = [layer for _ in range(8) for layer in (nn.Conv2d(8, 8, 3, padding=1), nn.GroupNorm(4, 8), nn.ReLU())]
+    model = graph_of(nn.Conv2d(3, 8, 3), *middle, nn.Conv2d(8, 4, 3))
+    made = quantise(model, frames())
+    onnx.checker.check_model(made, full_check=True)
+    weights = {tensor.name: tensor.data_type for tensor in made.graph.initializer}
+    norms = [node for node in made.graph.node if node.op_type == "InstanceNormalization"]
+    assert len(norms) == 8
+    assert {weights[name] for node in norms for name in node.input[1:]} == {TensorProto.FLOAT}
+    assert len({node.input[2] for node in norms}) == 1
+    np.testing.assert_allclose(outputs_of(made)[0], outputs_of(model)[0], atol=0.05)
 
 
 def test_nothing_between_first_and_last_layer() -> None:
