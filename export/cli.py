@@ -117,7 +117,7 @@ def _origin(command: Any) -> Any:
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="Most that int8 may lose of accuracy or mAP.",
+    help="Most that fp16 or int8 may lose of accuracy or mAP.",
 )
 @click.option(
     "--resize",

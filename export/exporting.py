@@ -51,8 +51,8 @@ def export_model(origin: Origin, output: Path, options: ExportOptions, tell: Tel
         tell: is told what could not be measured.
 
     Raises:
-        OnsightError: it cannot be exported or written, it differs, or int8 loses too much; no file is left then, an
-            older one stays.
+        OnsightError: it cannot be exported or written, it differs, or it loses too much; no file is left then, an older
+            one stays.
     """
     check_output(output, options.force)
     calibration = _calibration(options)
@@ -110,14 +110,12 @@ def _try(network: FrameModel, model: OnnxModel, precision: Precision, pictures: 
 def _check_quality(quality: Quality, options: ExportOptions, tell: Tell) -> None:
     if quality.skipped:
         tell(f"{len(quality.skipped)} of the pictures of --data are left out: {quality.skipped[0]}")
-    if options.precision != "int8":
-        return
-    before, after = quality.values["fp32"], quality.values["int8"]
+    before, after = quality.values["fp32"], quality.values[options.precision]
     if (drop := 100 * (before - after)) > options.max_drop + 1e-9:
+        mend = "calibrate on more pictures, of those it will see" if options.precision == "int8" else "stay with fp32"
         raise ModelError(
-            f"int8 loses {drop:.1f} points of {quality.metric} ({100 * before:.1f} to {100 * after:.1f} %), and "
-            f"{options.max_drop:g} may be lost: calibrate on more pictures, of those it will see, or allow more with "
-            "--max-drop"
+            f"{options.precision} loses {drop:.1f} points of {quality.metric} ({100 * before:.1f} to "
+            f"{100 * after:.1f} %), and {options.max_drop:g} may be lost: {mend}, or allow more with --max-drop"
         )
 
 
@@ -129,7 +127,7 @@ def _calibration(options: ExportOptions) -> list[Path]:
     if options.calibration is None:
         raise ConfigError("int8 is calibrated on pictures: add --calibration with a folder of a few hundred of them")
     if options.data is None:
-        raise ConfigError("int8 loses accuracy: add --data with pictures whose classes are known, to see how much")
+        raise ConfigError("int8 loses accuracy: add --data with pictures whose content is known, to see how much")
     return find_pictures(options.calibration, "--calibration", CALIBRATED)
 
 

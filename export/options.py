@@ -61,7 +61,7 @@ class ExportOptions:
         resize_in_graph: frames of any size go in.
         data: pictures to try the file on, and if their classes or boxes are known, to measure it on.
         calibration: a folder with pictures for int8.
-        max_drop: points of accuracy or mAP that int8 may lose.
+        max_drop: points of accuracy or mAP that fp16 and int8 may lose.
         device: what the file is tried and measured on.
         force: replace an older file.
     """

@@ -21,7 +21,8 @@ from torchvision.models.detection.ssd import SSD
 
 from pipeline.errors import ConfigError
 
-CANDIDATES = 2000  # as in export/dense.py
+CANDIDATES = 2000
+"""Pairs of box and class a frame; on COCO images that many lose no mAP (docs/adopting.md)."""
 _RAW = ("bbox_regression", "cls_logits", "bbox_ctrness")
 
 Detector: TypeAlias = SSD | RetinaNet | FCOS

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.detectors import save_detector
 
 from export import cli
 from pipeline.model import OnnxModel
@@ -13,25 +14,42 @@ from pipeline.model import OnnxModel
 pytestmark = pytest.mark.gpu
 
 HEAVY = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Resize"}
+BOTH = pytest.mark.parametrize("precision", ["fp32", "fp16"])
 
 
-@pytest.mark.parametrize("resize", ["host", "graph"])
-@pytest.mark.parametrize(
-    ("name", "precision"),
-    [
-        ("torchvision:resnet18", "fp32"),
-        ("torchvision:resnet18", "fp16"),
-        ("torchvision:mobilenet_v3_small", "fp32"),
-        ("torchvision:mobilenet_v3_small", "fp16"),
-        ("torchvision:ssdlite320_mobilenet_v3_large", "fp32"),
-        ("torchvision:retinanet_resnet50_fpn", "fp32"),
-    ],
-)
-def test_file_does_on_cuda_what_the_network_does(name: str, precision: str, resize: str, tmp_path: Path) -> None:
+@pytest.fixture(params=["host", "graph"])
+def resize(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def export(path: Path, *given: object) -> str:
+    """What the command says."""
+    arguments = [*given, "--device", "cuda", "--output", path]
+    return CliRunner().invoke(cli.export, [str(each) for each in arguments], catch_exceptions=False).stderr
+
+
+def is_heavy_on_cuda_alone(path: Path) -> bool:
+    nodes = OnnxModel(path, "cuda").nodes
+    return bool(set(nodes["CUDAExecutionProvider"]) & HEAVY) and not set(nodes.get("CPUExecutionProvider", ())) & HEAVY
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+def test_classifier_does_on_cuda_what_the_network_does(name: str, precision: str, resize: str, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    given = ["--weights", "none", "--precision", precision, "--resize", resize, "--device", "cuda"]
-    result = CliRunner().invoke(cli.export, [name, *given, "--output", str(path)], catch_exceptions=False)
-    assert "the file does what the network does: 9 checks" in result.stderr
-    model = OnnxModel(path, "cuda")
-    assert set(model.nodes["CUDAExecutionProvider"]) & HEAVY
-    assert not set(model.nodes.get("CPUExecutionProvider", ())) & HEAVY
+    told = export(path, f"torchvision:{name}", "--weights", "none", "--precision", precision, "--resize", resize)
+    assert "the file does what the network does: 9 checks" in told
+    assert is_heavy_on_cuda_alone(path)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "name", ["ssdlite320_mobilenet_v3_large", "ssd300_vgg16", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"]
+)
+def test_detector_finds_on_cuda_what_the_network_finds(name: str, precision: str, resize: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    size = 300 if name == "ssd300_vgg16" else 320
+    told = export(path, *save_detector(tmp_path, name, size), "--precision", precision, "--resize", resize)
+    assert "the file does what the network does: 9 checks" in told
+    assert int(told.partition("real pictures, ")[2].split()[0]) > 1000  # boxes
+    assert is_heavy_on_cuda_alone(path)

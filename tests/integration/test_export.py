@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from support.detectors import enliven
+from support.detectors import save_detector
 from support.pictures import CLASSES, write_splits, write_table
 
 from export import cli
@@ -194,16 +194,7 @@ def test_int8_that_loses_too_much_is_refused(
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The arguments that name a detector which finds something, with two classes."""
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("detector")
-    name = "ssdlite320_mobilenet_v3_large"
-    network = enliven(build_detector(name, 3, 160), 160, 160)
-    with torch.no_grad():
-        for layer in network.head.classification_head.module_list:
-            layer[1].weight *= 0.1  # photographs have stronger edges than noise: no score is 1, and none equals another
-    torch.save(network.state_dict(), folder / "d.pth")
-    (folder / "labels.txt").write_text("cell\nplatelet\n")
-    return [f"torchvision:{name}", "--weights", folder / "d.pth", "--labels", folder / "labels.txt", "--size", 160]
+    return save_detector(tmp_path_factory.mktemp("detector"), "ssdlite320_mobilenet_v3_large", 160)
 
 
 def test_detector_is_matched_box_by_box_and_judged_by_its_map(detector: list[object], tmp_path: Path) -> None:
@@ -222,7 +213,8 @@ def test_detector_is_matched_box_by_box_and_judged_by_its_map(detector: list[obj
     assert outputs["boxes"].shape == (3, made.contract.detector.candidates, 4)
     quality = provenance_of(path)["quality"]
     assert quality["metric"] == "map"
-    assert quality["network"] == pytest.approx(quality["fp32"], abs=1e-3)
+    # Which 300 of a thousand boxes of nearly one score are judged hangs on their last bits.
+    assert quality["network"] == pytest.approx(quality["fp32"], abs=5e-3)
     assert quality["fp32"] > 0.2
 
 
@@ -241,6 +233,21 @@ def write_coco(folder: Path, model: OnnxModel) -> None:
     categories = [{"id": 1, "name": "cell"}, {"id": 2, "name": "platelet"}]
     content = {"images": images, "annotations": boxes, "categories": categories}
     (folder / "instances.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_detector_of_a_smaller_precision_is_matched_and_judged(
+    precision: str, detector: list[object], tmp_path: Path
+) -> None:
+    call(cli.export, *detector, "--output", tmp_path / "plain.onnx")
+    pictures, path = tmp_path / "coco", tmp_path / "d.onnx"
+    write_coco(pictures, OnnxModel(tmp_path / "plain.onnx", "cpu"))
+    given = ["--data", pictures, "--max-drop", 50, *(["--calibration", pictures] if precision == "int8" else [])]
+    result = call(cli.export, *detector, "--output", path, "--precision", precision, *given)
+    assert int(result.stderr.partition("real pictures, ")[2].split()[0]) > 1000  # boxes
+    quality = provenance_of(path)["quality"]
+    assert quality[precision] > 0.5 * quality["fp32"] > 0
+    assert path.stat().st_size < 0.7 * (tmp_path / "plain.onnx").stat().st_size
 
 
 def test_detector_that_finds_nothing_is_not_kept(detector: list[object], tmp_path: Path) -> None:

@@ -3,21 +3,74 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import FCOS
+from torchvision.models.detection import FCOS, RetinaNet
+from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
+from torchvision.models.detection.ssd import SSD
+from torchvision.ops import FeaturePyramidNetwork
 
+from export.pictures import photographs
+from training.detectors import build_detector
 from training.raw_heads import RawDetector
 
+CLASSES = 6
+SIDES = (96, 160)
+"""Of the tiny detectors: how many classes they have with the background, and height and width of their input."""
 FINAL = re.compile(r"(cls_logits|bbox_reg|bbox_ctrness|module_list\.\d(\.1)?)$")
 
 
+class Levels(nn.Module):
+    """A backbone of three levels, at strides 8, 16 and 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out_channels = 32
+        self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 4, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU())
+        self.further = nn.ModuleList(nn.Sequential(nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU()) for _ in range(2))
+        self.pyramid = FeaturePyramidNetwork([32] * 3, 32)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        levels = [self.stem(images)]
+        for conv in self.further:
+            levels.append(conv(levels[-1]))
+        return self.pyramid(OrderedDict((str(i), level) for i, level in enumerate(levels)))
+
+
+def tiny_ssd() -> SSD:
+    backbone = Levels()
+    backbone.out_channels = [32] * 3  # type: ignore[assignment]
+    return SSD(backbone, DefaultBoxGenerator([[2], [2, 3], [2]]), SIDES[::-1], CLASSES)
+
+
+def tiny_retinanet() -> RetinaNet:
+    anchors = AnchorGenerator(((16, 24), (32, 48), (64, 96)), ((0.5, 1.0, 2.0),) * 3)
+    return RetinaNet(Levels(), CLASSES, min_size=SIDES[0], max_size=SIDES[1], anchor_generator=anchors)
+
+
+def tiny_fcos() -> FCOS:
+    anchors = AnchorGenerator(((8,), (16,), (32,)), ((1.0,),) * 3)
+    return FCOS(Levels(), CLASSES, min_size=SIDES[0], max_size=SIDES[1], anchor_generator=anchors)
+
+
+def photographs_of(height: int, width: int) -> Tensor:
+    """float32 [8, 3, H, W], RGB, 0 to 1."""
+    images = [torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1) / 255 for image in photographs()]
+    return nn.functional.interpolate(torch.stack(images), (height, width), mode="area")
+
+
 @torch.no_grad()
-def enliven(model: Any, height: int, width: int) -> Any:
-    """Scales what a fresh network gives, which is close to nothing, to scores and boxes that differ widely."""
-    images = model.transform.normalize(torch.rand(2, 3, height, width))
+def enliven(model: Any, images_B3HW: Tensor) -> Any:
+    """Scales what a fresh network gives, which is close to nothing, to scores and boxes that differ widely.
+
+    Args:
+        images_B3HW: float32, RGB, 0 to 1, like those that it will see.
+    """
+    images = model.transform.normalize(images_B3HW)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the running statistics become those of the images
@@ -37,3 +90,12 @@ def enliven(model: Any, height: int, width: int) -> Any:
         conv.weight *= (0.5 if boxes else 2.0) / spread[conv]
         nn.init.constant_(conv.bias, 1.5 if boxes and isinstance(model, FCOS) else 0.0)
     return model.eval()
+
+
+def save_detector(folder: Path, name: str, size: int) -> list[object]:
+    """A detector of torchvision's that finds its two classes in photographs, as arguments of `onsight export`."""
+    torch.manual_seed(0)
+    model = enliven(build_detector(name, 3, size), photographs_of(size, size))
+    torch.save(model.state_dict(), folder / "d.pth")
+    (folder / "labels.txt").write_text("cell\nplatelet\n")
+    return [f"torchvision:{name}", "--weights", folder / "d.pth", "--labels", folder / "labels.txt", "--size", size]
