@@ -46,8 +46,8 @@ def join_objects(
     """The objects of the frame, best first, from what each view found, in pixels of the view.
 
     Boxes of one class and different views that overlap enough are one object. Its box is the best of those that no tile
-    cut off; if all are cut off, it surrounds them. Its score is the highest. A piece that lies in a whole box of another
-    class is left out, if that box reaches its threshold (float32 [C]): networks often take pieces for something else.
+    cut off; if all are cut off, it surrounds them. Its score is the highest. A piece in the whole box of another class
+    is left out if that box reaches its threshold (float32 [C]): networks often take pieces for something else.
     """
     view_N = np.repeat(np.arange(len(found)), [len(each) for each in found])
     boxes_N4 = join_hidden(views_V4, [each.boxes_N4 for each in found])
