@@ -235,21 +235,6 @@ def write_coco(folder: Path, model: OnnxModel) -> None:
     (folder / "instances.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_detector_of_a_smaller_precision_is_matched_and_judged(
-    precision: str, detector: list[object], tmp_path: Path
-) -> None:
-    call(cli.export, *detector, "--output", tmp_path / "plain.onnx")
-    pictures, path = tmp_path / "coco", tmp_path / "d.onnx"
-    write_coco(pictures, OnnxModel(tmp_path / "plain.onnx", "cpu"))
-    given = ["--data", pictures, "--max-drop", 50, *(["--calibration", pictures] if precision == "int8" else [])]
-    result = call(cli.export, *detector, "--output", path, "--precision", precision, *given)
-    assert int(result.stderr.partition("real pictures, ")[2].split()[0]) > 1000  # boxes
-    quality = provenance_of(path)["quality"]
-    assert quality[precision] > 0.5 * quality["fp32"] > 0
-    assert path.stat().st_size < 0.7 * (tmp_path / "plain.onnx").stat().st_size
-
-
 def test_detector_that_finds_nothing_is_not_kept(detector: list[object], tmp_path: Path) -> None:
     weights = tmp_path / "dull.pth"
     torch.manual_seed(0)
