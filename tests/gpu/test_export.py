@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support.detectors import save_detector
+from support.detectors import tiny_fcos, tiny_origin, tiny_retinanet, tiny_ssd
 
 from export import cli
+from export.exporting import export_model
+from export.options import ExportOptions, Precision
 from pipeline.model import OnnxModel
+from pipeline.terms import Device
+from training.raw_heads import Detector
 
 pytestmark = pytest.mark.gpu
 
+DEVICE: Device = "cuda"
 HEAVY = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Resize"}
-BOTH = pytest.mark.parametrize("precision", ["fp32", "fp16"])
+PRECISIONS = pytest.mark.parametrize("precision", ["fp32", "fp16"])
+RESIZE = pytest.mark.parametrize("resize", ["host", "graph"])
 
 
-@pytest.fixture(params=["host", "graph"])
-def resize(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def check_nodes(path: Path) -> None:
+    model = OnnxModel(path, DEVICE)
+    assert set(model.nodes["CUDAExecutionProvider"]) & HEAVY
+    assert not set(model.nodes.get("CPUExecutionProvider", ())) & HEAVY
 
 
-def export(path: Path, *given: object) -> str:
-    """What the command says."""
-    arguments = [*given, "--device", "cuda", "--output", path]
-    return CliRunner().invoke(cli.export, [str(each) for each in arguments], catch_exceptions=False).stderr
-
-
-def is_heavy_on_cuda_alone(path: Path) -> bool:
-    nodes = OnnxModel(path, "cuda").nodes
-    return bool(set(nodes["CUDAExecutionProvider"]) & HEAVY) and not set(nodes.get("CPUExecutionProvider", ())) & HEAVY
-
-
-@BOTH
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
-def test_classifier_does_on_cuda_what_the_network_does(name: str, precision: str, resize: str, tmp_path: Path) -> None:
-    path = tmp_path / "m.onnx"
-    told = export(path, f"torchvision:{name}", "--weights", "none", "--precision", precision, "--resize", resize)
-    assert "the file does what the network does: 9 checks" in told
-    assert is_heavy_on_cuda_alone(path)
-
-
-@BOTH
+@RESIZE
+@PRECISIONS
 @pytest.mark.parametrize(
-    "name", ["ssdlite320_mobilenet_v3_large", "ssd300_vgg16", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"]
+    "name",
+    [
+        "resnet18",
+        "mobilenet_v3_small",
+        "ssdlite320_mobilenet_v3_large",
+        "ssd300_vgg16",
+        "retinanet_resnet50_fpn",
+        "fcos_resnet50_fpn",
+    ],
 )
-def test_detector_finds_on_cuda_what_the_network_finds(name: str, precision: str, resize: str, tmp_path: Path) -> None:
+def test_network_runs_on_cuda(name: str, precision: str, resize: str, tmp_path: Path) -> None:
+    """A detector of random weights finds nothing that stands out; deep, it would amplify every rounding."""
     path = tmp_path / "m.onnx"
-    size = 300 if name == "ssd300_vgg16" else 320
-    told = export(path, *save_detector(tmp_path, name, size), "--precision", precision, "--resize", resize)
-    assert "the file does what the network does: 9 checks" in told
-    assert int(told.partition("real pictures, ")[2].split()[0]) > 1000  # boxes
-    assert is_heavy_on_cuda_alone(path)
+    given = ["--weights", "none", "--precision", precision, "--resize", resize, "--device", DEVICE]
+    result = CliRunner().invoke(cli.export, [name, *given, "--output", str(path)], catch_exceptions=False)
+    assert "the file does what the network does: 9 checks" in result.stderr
+    check_nodes(path)
+
+
+@RESIZE
+@PRECISIONS
+@pytest.mark.parametrize("make", [tiny_ssd, tiny_retinanet, tiny_fcos])
+def test_detector_finds_on_cuda_what_the_network_finds(
+    make: Callable[[], Detector], precision: Precision, resize: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    options = ExportOptions(precision=precision, resize_in_graph=resize == "graph", device=DEVICE)
+    made = export_model(tiny_origin(make), path, options)
+    assert made.device == DEVICE
+    assert made.parity.checks == 9
+    assert made.parity.boxes > 1000
+    check_nodes(path)

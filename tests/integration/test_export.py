@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from support.detectors import save_detector
+from support.detectors import enliven, photographs_of
 from support.pictures import CLASSES, write_splits, write_table
+from support.shapes import write_shapes
 
 from export import cli
 from export.gate import tolerance
 from export.pictures import photographs
+from export.quality import Quality, measure
 from export.quantise import quantise
 from pipeline.cli import main
 from pipeline.errors import ContractError, ModelError, OnsightError, SinkError
@@ -28,6 +31,8 @@ from pipeline.settings import settle
 from pipeline.types import Frame
 from training.checkpoint import read_checkpoint, store_temperature, write_checkpoint
 from training.detectors import build_detector
+from training.evaluate import Options, evaluate
+from training.evaluation_boxes import BoxEvaluation
 from training.models import build_network
 from training.packaged import EFFICIENTNET, find_packaged
 from training.recipe import ModelSpec, Recipe
@@ -174,6 +179,19 @@ def test_int8_is_repeated_byte_for_byte(
     assert (tmp_path / "i.onnx").read_bytes() == small[0].read_bytes()
 
 
+def test_half_precision_that_loses_too_much_is_refused(
+    checkpoint: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worse(*given: Any) -> Quality:
+        found = measure(*given)
+        return replace(found, values={**found.values, "fp16": found.values["fp32"] - 0.02})
+
+    monkeypatch.setattr("export.exporting.measure", worse)
+    with pytest.raises(ModelError, match=r"fp16 loses 2\.0 points of accuracy .* 1 may be lost: stay with fp32, or"):
+        call(cli.export, checkpoint, "--output", tmp_path / "h.onnx", "--precision", "fp16", "--data", photos / "val")
+    assert not list(tmp_path.iterdir())
+
+
 def test_int8_that_loses_too_much_is_refused(
     checkpoint: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +212,13 @@ def test_int8_that_loses_too_much_is_refused(
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     """The arguments that name a detector which finds something, with two classes."""
-    return save_detector(tmp_path_factory.mktemp("detector"), "ssdlite320_mobilenet_v3_large", 160)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("detector")
+    name = "ssdlite320_mobilenet_v3_large"
+    network = enliven(build_detector(name, 3, 160), photographs_of(160, 160))
+    torch.save(network.state_dict(), folder / "d.pth")
+    (folder / "labels.txt").write_text("cell\nplatelet\n")
+    return [f"torchvision:{name}", "--weights", folder / "d.pth", "--labels", folder / "labels.txt", "--size", 160]
 
 
 def test_detector_is_matched_box_by_box_and_judged_by_its_map(detector: list[object], tmp_path: Path) -> None:
@@ -233,6 +257,47 @@ def write_coco(folder: Path, model: OnnxModel) -> None:
     categories = [{"id": 1, "name": "cell"}, {"id": 2, "name": "platelet"}]
     content = {"images": images, "annotations": boxes, "categories": categories}
     (folder / "instances.json").write_text(json.dumps(content))
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture(scope="module")
+def trained_detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe = Recipe.model_validate(
+        {
+            "epochs": 3,
+            "data": {"path": shapes, "batch": 4, "workers": 0},
+            "model": {"name": "fcos", "backbone": "timm:test_efficientnet", "width": 32, "depth": 1},
+            "input": {"size": 160},
+            "optimiser": {"lr": 0.003, "clip": 5.0},
+            "schedule": {"warmup": 0},
+            "run": {"accelerator": "cpu"},
+        }
+    )
+    run = tmp_path_factory.mktemp("detector-run")
+    assert train(recipe, run).code == 0
+    return run / "best.ckpt"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_detector_of_a_smaller_precision(precision: str, trained_detector: Path, shapes: Path, tmp_path: Path) -> None:
+    path, truth = tmp_path / "d.onnx", shapes / "test.json"
+    given = ["--precision", precision, "--data", truth, "--max-drop", 5]
+    given += ["--calibration", shapes / "images"] if precision == "int8" else []
+    result = call(cli.export, trained_detector, "--output", path, *given)
+    assert int(result.stderr.partition("real pictures, ")[2].split()[0]) > 1000  # boxes
+    told = provenance_of(path)
+    assert told["trained_on"] == shapes.name
+    assert told["metrics"].keys() >= {"objects", "map", "threshold", "precision", "intervals"}
+    assert told["quality"][precision] == pytest.approx(told["quality"]["fp32"], abs=0.05)
+    assert told["quality"]["fp32"] == pytest.approx(told["quality"]["network"], abs=1e-3)
+    evaluated = evaluate([path], truth, tmp_path / "report", Options(device="cpu"))
+    assert isinstance(evaluated, BoxEvaluation)
+    assert evaluated.models[0].metrics.average.map == pytest.approx(told["quality"][precision], abs=1e-3) != 0
+    assert AGREES in call(cli.verify, path, "--against", trained_detector, "--data", truth).stderr
 
 
 def test_detector_that_finds_nothing_is_not_kept(detector: list[object], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,9 +14,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBo
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import FeaturePyramidNetwork
 
+from export.detectors import detector_parts
+from export.origin import Origin
 from export.pictures import photographs
-from training.detectors import build_detector
-from training.raw_heads import RawDetector
+from pipeline.contract import InputSpec, ModelContract
+from training.raw_heads import Detector, RawDetector
 
 CLASSES = 6
 SIDES = (96, 160)
@@ -92,10 +94,15 @@ def enliven(model: Any, images_B3HW: Tensor) -> Any:
     return model.eval()
 
 
-def save_detector(folder: Path, name: str, size: int) -> list[object]:
-    """A detector of torchvision's that finds its two classes in photographs, as arguments of `onsight export`."""
-    torch.manual_seed(0)
-    model = enliven(build_detector(name, 3, size), photographs_of(size, size))
-    torch.save(model.state_dict(), folder / "d.pth")
-    (folder / "labels.txt").write_text("cell\nplatelet\n")
-    return [f"torchvision:{name}", "--weights", folder / "d.pth", "--labels", folder / "labels.txt", "--size", size]
+def tiny_origin(make: Callable[[], Detector]) -> Origin:
+    """To be exported: a tiny detector that finds its classes, without the background, in photographs."""
+    torch.manual_seed(5)
+    parts = detector_parts(enliven(make(), photographs_of(*SIDES)), *SIDES, labels=CLASSES - 1)
+    contract = ModelContract(
+        task="detect",
+        labels=tuple(f"class {i}" for i in range(CLASSES - 1)),
+        input=InputSpec(height=SIDES[0], width=SIDES[1]),
+        resize=parts.resize,
+        detector=parts.detector,
+    )
+    return Origin(parts.network, parts.head, contract, parts.mean, parts.std)

@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto
-from support.detectors import CLASSES, SIDES, enliven, photographs_of, tiny_fcos, tiny_retinanet, tiny_ssd
+from support.detectors import SIDES, tiny_fcos, tiny_origin, tiny_retinanet, tiny_ssd
 from torch import nn
 
 from export.detectors import detector_parts
@@ -19,9 +19,8 @@ from export.files import make_files
 from export.frames import FrameModel
 from export.gate import compare
 from export.options import Precision
-from export.origin import Origin
 from export.pictures import photographs
-from pipeline.contract import DetectorSpec, InputSpec, ModelContract, Resize
+from pipeline.contract import DetectorSpec, Resize
 from pipeline.errors import ConfigError
 from pipeline.model import OnnxModel
 from training.detectors import build_detector
@@ -69,20 +68,6 @@ def test_the_parts_of_a_retinanet() -> None:
 # As a file
 
 
-def origin_of(make: Callable[[], Any]) -> Origin:
-    """A detector that finds its classes, without the background, in photographs."""
-    torch.manual_seed(5)
-    parts = detector_parts(enliven(make(), photographs_of(*SIDES)), *SIDES, labels=CLASSES - 1)
-    contract = ModelContract(
-        task="detect",
-        labels=tuple(f"class {i}" for i in range(CLASSES - 1)),
-        input=InputSpec(height=SIDES[0], width=SIDES[1]),
-        resize=parts.resize,
-        detector=parts.detector,
-    )
-    return Origin(parts.network, parts.head, contract, parts.mean, parts.std)
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pictures")
@@ -104,7 +89,7 @@ def decoded_from(path: Path) -> set[int]:
 def test_a_file_finds_what_the_network_finds(
     precision: Precision, make: Callable[[], Any], pictures: list[Path], tmp_path: Path
 ) -> None:
-    origin = origin_of(make)
+    origin = tiny_origin(make)
     files = make_files(origin, origin.contract, precision, pictures, tmp_path)
     assert files.keys() == {"fp32", precision}
     for name, path in files.items():

@@ -10,7 +10,7 @@ import torch
 
 from export.gate import BATCHES, FRAMES, compare, tolerance
 from export.pictures import photographs
-from pipeline.contract import ClassifierSpec, InputSpec, ModelContract, Resize
+from pipeline.contract import ClassifierSpec, DetectorSpec, InputSpec, ModelContract, Resize
 from pipeline.errors import ModelError
 
 CONTRACT = ModelContract(
@@ -82,6 +82,41 @@ def test_another_class_only_where_the_best_are_apart() -> None:
 def test_broken_outputs(scores: list[float], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         held(scores, softmax(1, 2, 3))
+
+
+class Boxes:
+    """Finds in every frame the same two boxes, 100 pixels wide; `right` is the edge of the first."""
+
+    contract = ModelContract(
+        task="detect",
+        labels=("a",),
+        input=InputSpec(height=8, width=8),
+        resize=Resize(rule="stretch"),
+        detector=DetectorSpec(candidates=2, nms=True),
+    )
+    device = "cpu"
+
+    def __init__(self, right: float) -> None:
+        self.right = right
+
+    def infer(self, frames: np.ndarray) -> dict[str, Any]:
+        boxes = np.array([[0, 0, self.right, 50], [0, 0, 100, 50]], np.float32)
+        scores, labels = np.array([0.9, 0.1], np.float32), np.zeros(2, np.int64)
+        values: dict[str, Any] = {"boxes": boxes, "scores": scores, "labels": labels}
+        return {name: np.tile(value, (len(frames), *[1] * value.ndim)) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("fp32", 0.4), ("fp16", 12.0), ("int8", 50.0)])
+def test_boxes_may_differ_by_more_than_scores(precision: Any, allowed: float) -> None:
+    def infer(frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.from_numpy(each) for each in Boxes(100).infer(frames.numpy()).values())
+
+    def held_boxes(right: float) -> Any:
+        return compare(infer, Boxes(right), photographs(), precision)  # type: ignore[arg-type]
+
+    assert held_boxes(100 - 0.9 * allowed).pixels == pytest.approx(0.9 * allowed, rel=1e-3)
+    with pytest.raises(ModelError, match="pixels and 0 of score away"):
+        held_boxes(100 - 1.1 * allowed)
 
 
 def test_a_gpu_may_differ_by_more_for_it_computes_in_tf32() -> None:
