@@ -12,8 +12,6 @@ their times hold everything but the loading of the model. Prints a table of medi
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,8 @@ import tempfile
 from pathlib import Path
 
 import av
+
+from pipeline.bench.machine import describe_machine
 
 PEERS = Path(__file__).parent / "peers"
 
@@ -67,12 +67,6 @@ def measure(command, tail, clip, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def describe_machine():
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "cores": len(os.sched_getaffinity(0))}
-
-
 def show(rates):
     ours = statistics.median(rates["onsight"])
     print("| | fps, median | spread | Onsight is faster by |\n|---|---|---|---|")
@@ -108,7 +102,7 @@ def main():
     show(rates)
     if arguments.output:
         named = {"clip": arguments.clip.name, "model": arguments.model.name}
-        told = {"machine": describe_machine(), **named, "rounds": raw}
+        told = {"machine": describe_machine(None).model_dump(), **named, "rounds": raw}
         arguments.output.write_text(json.dumps(told, indent=1) + "\n")
 
 

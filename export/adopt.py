@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from export.options import Options
 from export.preprocessing import IMAGE, ImageInput, preprocessing
 from export.trial import check, free_batch, runs_at, sample_frames
 from pipeline.contract import ClassifierSpec, DetectorSpec, InputSpec, ModelContract, Resize
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError, ContractError, SinkError
 
 _LEAST_STRIDE = 32
@@ -153,7 +153,7 @@ def _provenance(source: Path, model: onnx.ModelProto, options: Options) -> dict[
     return {
         "onsight": version("onsight"),
         "source": source.name,
-        "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "source_sha256": sha256(source),
         "options": options.given() | {"labels": Path(options.labels).name},
         **kept,
     }

@@ -10,8 +10,9 @@ from torchvision import models as tv
 from export.classifier import ClassifierHead
 from export.detectors import detector_parts
 from export.labels import read_labels
-from export.origin import Origin, Provenance, sha256, tool_versions
+from export.origin import Origin, Provenance, tool_versions
 from pipeline.contract import ClassifierSpec, InputSpec, ModelContract
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError
 from training import recipe
 from training.detectors import TORCHVISION, build_detector, detector_size

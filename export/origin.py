@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from torch import nn
 
 from export.classifier import ClassifierHead
 from pipeline.contract import ModelContract
+from pipeline.digest import sha256
 from pipeline.errors import ModelError
 from pipeline.probes import runtime_version
 from training.checkpoint import Trained, load_checkpoint
@@ -93,9 +93,3 @@ def tool_versions() -> dict[str, JsonValue]:
     """Of what a file is made with."""
     tools: dict[str, JsonValue] = {name: version(name) for name in ("onsight", "torch", "onnx", "onnxscript")}
     return tools | {"onnxruntime": runtime_version()}
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipeline import schedule
 from pipeline.channel import Channel
@@ -38,15 +38,15 @@ from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID25
 from pipeline.watch import Watch, unwatched, watch_model
 from pipeline.zones import read_zones, settle_zones
 
+Stage: TypeAlias = Callable[[Recognised], Recognised]
+
 _LOG = logging.getLogger(__name__)
 
 
 def journey(
     sources: Sequence[Source],
     recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
-    track: Callable[[Recognised], Recognised],
-    look: Callable[[Recognised], Recognised],
-    count: Callable[[Recognised], Recognised],
+    stages: Sequence[Stage],
     redact: Callable[[Recognised], Redacted | None],
     overlay: Callable[[Redacted], Annotated],
     tallies: Sequence[Tally],
@@ -65,9 +65,10 @@ def journey(
         try:
             for recognised in channel.process(recognisers, batch):
                 tally = tallies[recognised.frame.stream]
-                counted = count(look(track(recognised)))
-                tally.counts = counted.counts
-                if (redacted := redact(counted)) is None:
+                for stage in stages:
+                    recognised = stage(recognised)
+                tally.counts = recognised.counts
+                if (redacted := redact(recognised)) is None:
                     tally.withheld += 1
                     continue
                 tally.frames += 1
@@ -182,9 +183,7 @@ class _Trip:
     sources: Sequence[Source]
     model: OnnxModel
     settings: Settings
-    track: Callable[[Recognised], Recognised]
-    look: Callable[[Recognised], Recognised]
-    count: Callable[[Recognised], Recognised]
+    stages: Mapping[str, Stage]
     plan: schedule.Schedule
     tallies: list[Tally]
     stop: threading.Event
@@ -198,9 +197,7 @@ class _Trip:
             yield from journey(
                 self.sources,
                 recognisers,
-                watch("track", self.track) if self.config.track else self.track,
-                self.look,
-                self.count,
+                [watch(name, stage) for name, stage in self.stages.items()],
                 redact,
                 watch("draw", overlay),
                 self.tallies,
@@ -235,24 +232,23 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         track=config.track,
         tiles=config.tiles,
     )
-    track = Tracker(settings.thresholds_C, settings.hide or frozenset()) if config.track else _pass
-    look = open_second(config, model, settings, threads) if config.then else _pass
     names = [source.name for source in sources]
-    count = _pass
+    stages: dict[str, Stage] = {}
+    if config.track:
+        stages["track"] = Tracker(settings.thresholds_C, settings.hide or frozenset())
+    if config.then:
+        stages["look"] = open_second(config, model, settings, threads)
     if zones is not None:
-        count = SceneCounter(settle_zones(zones, model.contract.labels, settings.classes, names), LOST_AFTER)
+        settled = settle_zones(zones, model.contract.labels, settings.classes, names)
+        stages["count"] = SceneCounter(settled, LOST_AFTER)
     plan = schedule.plan(live=live, gpu=model.device != "cpu")
-    return _Trip(config, sources, model, settings, track, look, count, plan, [Tally(name) for name in names], stop)
+    return _Trip(config, sources, model, settings, stages, plan, [Tally(name) for name in names], stop)
 
 
 def _refuse_images(sources: Sequence[Source]) -> None:
     for source in sources:
         if source.media.still:
             raise ConfigError(f"'track' needs videos or cameras; the images of {source.name} have no time")
-
-
-def _pass(recognised: Recognised) -> Recognised:
-    return recognised
 
 
 def _configure(

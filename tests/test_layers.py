@@ -128,6 +128,7 @@ LEAVES = {
     "pipeline.preprocess": {"pipeline.contract"},
     "pipeline.postprocess": {"pipeline.preprocess"},
     "pipeline.settings": {"pipeline.contract"},
+    "pipeline.tiles": set(),
 }
 
 

@@ -52,7 +52,7 @@ class DetectionMetrics:
         per_class: as `map`, for each label.
         curves50: precision float64 [R] at `RECALLS` and IoU 0.50, of each label that there was something to find of.
         images, boxes: how many pictures there were, and how many objects to find in them.
-        matches: of each class that occurs in the truth; what the average precisions follow from.
+        judged_CN: what the evaluator made of each picture, for each class that occurs in the truth.
     """
 
     map: float | None
@@ -63,7 +63,11 @@ class DetectionMetrics:
     curves50: Mapping[str, NDArray[np.float64]]
     images: int
     boxes: int
-    matches: tuple[Matches, ...]
+    judged_CN: NDArray[np.object_]
+
+    def matches(self) -> tuple[Matches, ...]:
+        """Of each class that occurs in the truth; what the average precisions follow from. Read anew with each call."""
+        return tuple(map(_read_matches, self.judged_CN))
 
 
 def average_precision(
@@ -92,7 +96,7 @@ def average_precision(
     if any(each.labels_N.size and not 0 <= each.labels_N.min() <= each.labels_N.max() < len(labels) for each in found):
         raise ValueError(f"detections of a class that is none of the {len(labels)} labels")
     wanted = np.unique(np.concatenate([np.empty(0, np.int64), *(image.labels_N for image in truth)]))
-    precision, sizes, matches = _evaluate(truth, found, wanted.tolist(), max_detections)
+    precision, sizes, judged_CN = _evaluate(truth, found, wanted.tolist(), max_detections)
     overall = precision[..., sizes.index("all")]
     per_class: dict[str, float | None] = dict.fromkeys(labels)
     per_class |= {labels[label]: _mean(overall[..., k]) for k, label in enumerate(wanted.tolist())}
@@ -107,15 +111,16 @@ def average_precision(
         curves50=curves50,
         images=len(truth),
         boxes=sum(int((~image.crowd_N).sum()) for image in truth),
-        matches=matches,
+        judged_CN=judged_CN,
     )
 
 
 def _evaluate(
     truth: Sequence[AnnotatedImage], found: Sequence[Detections], wanted: list[int], max_detections: int
-) -> tuple[NDArray[np.float64], list[str], tuple[Matches, ...]]:
+) -> tuple[NDArray[np.float64], list[str], NDArray[np.object_]]:
     """Precision [T, R, C, A] for T thresholds of the IoU, R recalls, C classes (those of `wanted`) and A sizes of
-    objects, -1 where there is none; the names of the sizes; the matches of each class.
+    objects, -1 where there is none; the names of the sizes; what the evaluator made of
+    each class in each picture [C, N].
     """
     objects = [
         {"image_id": i, "category_id": label, "bbox": box, "area": area, "iscrowd": int(crowd)}
@@ -140,12 +145,11 @@ def _evaluate(
     parameters.iouThrs, parameters.recThrs, parameters.maxDets = IOUS, RECALLS, [max_detections]
     sizes = list(parameters.areaRngLbl)
     if not wanted:
-        return np.empty((len(IOUS), len(RECALLS), 0, len(sizes))), sizes, ()
+        return np.empty((len(IOUS), len(RECALLS), 0, len(sizes))), sizes, np.empty((0, len(truth)), np.object_)
     evaluator.evaluate()
     evaluator.accumulate()
     judged_CAN = np.array(evaluator._evalImgs_cpp).reshape(len(wanted), len(sizes), len(truth))
-    matches = tuple(map(_read_matches, judged_CAN[:, sizes.index("all")]))
-    return evaluator.eval["precision"][..., 0], sizes, matches
+    return evaluator.eval["precision"][..., 0], sizes, judged_CAN[:, sizes.index("all")]
 
 
 def _read_matches(judged_N: NDArray[np.object_]) -> Matches:

@@ -50,7 +50,7 @@ def resample_averages(average: DetectionMetrics, seed: int = 0, resamples: int =
     """`AVERAGES` [R, 3] of R resamples, the same of all detectors on the same pictures; not a number where a resample
     has no objects.
     """
-    classes = [class_curves(each) for each in average.matches]
+    classes = [class_curves(each) for each in average.matches()]
     random, n = np.random.default_rng(seed), average.images
     longest = max((len(curve.pictures_P) for each in classes for curve in each.curves), default=0)
     step = max(_AT_ONCE // max(n, longest, 1), 1)

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
 from pipeline.bench.result import Bench, Spread
+from pipeline.extras import needing
 
 Verdict = Literal["better", "worse", "no difference can be told"]
 
@@ -78,16 +78,18 @@ def ratio_interval(old: Sequence[float], new: Sequence[float]) -> tuple[float, f
     """Where new ÷ old lies with 95 % confidence: Welch's interval of the difference of the logarithms.
 
     With a handful of rounds a bootstrap of them would be too narrow. None: fewer than three rounds, or no spread.
+
+    Raises:
+        ConfigError: the packages of the extra `report` are not installed.
     """
     if min(len(old), len(new)) < _LEAST_ROUNDS:
         return None
-    before, after = np.log(old), np.log(new)
-    errors = [float(np.var(each, ddof=1)) / len(each) for each in (before, after)]
-    if not sum(errors):
+    if not (np.ptp(old) or np.ptp(new)):
         return None
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(x) - 1) for e, x in zip(errors, (before, after), strict=True))
-    middle, reach = float(after.mean() - before.mean()), _student(freedom) * math.sqrt(sum(errors))
-    return math.exp(middle - reach), math.exp(middle + reach)
+    with needing("report"):
+        from scipy.stats import ttest_ind
+    low, high = ttest_ind(np.log(new), np.log(old), equal_var=False).confidence_interval(LEVEL)
+    return math.exp(low), math.exp(high)
 
 
 def _change(name: str, old: Figure, new: Figure) -> Change:
@@ -128,17 +130,3 @@ def _of_streams(bench: Bench) -> Iterator[tuple[str, Figure]]:
         if each.drawn_p99:
             yield f"{what}, age drawn p99", Figure(each.drawn_p99, "ms")
         yield f"{what}, CPU time of a frame", Figure(each.cpu_ms, "ms")
-
-
-def _student(freedom: float) -> float:
-    """The two-sided quantile of Student's t at `LEVEL`, by its expansion around the normal one (Abramowitz and Stegun
-    26.7.5): less than 1 % too small from two degrees of freedom on.
-    """
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipeline.bench.result import ClipFacts, ModelFacts
 from pipeline.config import RunConfig, build_config
+from pipeline.digest import sha256
 from pipeline.errors import ConfigError, OnsightError
 from pipeline.model import OnnxModel
 from pipeline.schedule import DECODE_THREADS
@@ -104,9 +104,3 @@ def model_facts(model: OnnxModel) -> ModelFacts:
         nodes=sum(operators.total() for operators in model.nodes.values()),
         cpu_nodes=model.cpu_nodes,
     )
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

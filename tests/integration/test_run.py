@@ -27,15 +27,6 @@ def clip(tmp_path):
     return write_clip(tmp_path / "clip.mp4", sound=True)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to run in."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def onsight(*arguments):
     return cli.main([str(argument) for argument in arguments])
 

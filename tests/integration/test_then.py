@@ -26,14 +26,6 @@ def stones(tmp_path: Path) -> Path:
     return tiny_classifier(tmp_path / "stones.onnx", labels=STONES)
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def onsight(*arguments: object) -> int:
     return cli.main([str(argument) for argument in arguments])
 

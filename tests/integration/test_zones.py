@@ -63,12 +63,9 @@ def story(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    (folder / "zones.yaml").write_text(ZONES)
-    return folder
+def here(here: Path) -> Path:
+    (here / "zones.yaml").write_text(ZONES)
+    return here
 
 
 @pytest.fixture

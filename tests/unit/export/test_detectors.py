@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import onnx
 import pytest
-import torch
 from onnx import TensorProto
 from support.detectors import SIDES, tiny_fcos, tiny_origin, tiny_retinanet, tiny_ssd
 from torch import nn
@@ -25,18 +24,10 @@ from pipeline.errors import ConfigError
 from pipeline.model import OnnxModel
 from training.detectors import build_detector
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = pytest.mark.parametrize("make", [tiny_ssd, tiny_retinanet, tiny_fcos])
 WEIGHTS = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "int8": TensorProto.INT8}
 DECODING = {"Sigmoid", "Softmax", "Exp", "TopK", "GatherElements", "Sqrt"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than one, where the machine has other things to do."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_what_cannot_be_taken_apart() -> None:

@@ -51,7 +51,7 @@ def _shaken(random: np.random.Generator, box: Box) -> Box:
 
 
 def weighted(average: DetectionMetrics, weights_NR: NDArray[np.int64]) -> NDArray[np.float64]:
-    return average_weighted([class_curves(each) for each in average.matches], weights_NR.astype(np.float64))
+    return average_weighted([class_curves(each) for each in average.matches()], weights_NR.astype(np.float64))
 
 
 def measured(average: DetectionMetrics) -> tuple[float | None, ...]:
@@ -85,7 +85,7 @@ def test_what_was_matched() -> None:
     crowd, narrow = (200, 0, 600, 400), (10, 10, 92, 110)  # IoU with the box: 0.82
     pictures = [truth(), truth((BOX, CAR), (crowd, CAR), crowd=[1])]
     seen = [found((BOX, CAR, 0.5)), found((moved(BOX, 250), CAR, 0.9), (narrow, CAR, 0.3), (BOX, DOG, 0.2))]
-    (car,) = average_precision(pictures, seen, LABELS).matches
+    (car,) = average_precision(pictures, seen, LABELS).matches()
     assert car.pictures_D.tolist() == [1, 0, 1]
     assert car.objects_N.tolist() == [0, 1]
     assert car.right_TD.tolist() == [[False, False, iou < 0.82] for iou in IOUS.tolist()]

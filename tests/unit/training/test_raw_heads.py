@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,15 +25,7 @@ OUTPUTS = ("boxes", "scores", "labels")
 Outputs = dict[str, NDArray[Any]]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than one, where the machine has other things to do."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = pytest.mark.parametrize("make", [tiny_ssd, tiny_retinanet, tiny_fcos])
 
 
