@@ -1,0 +1,1 @@
+"""What is left running: several cameras, a page to watch them, and a memory of what was seen."""
