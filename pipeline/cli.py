@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--then", metavar="FILE.onnx", help="Classify what was found with a second model.")
 @click.option("--on", metavar="A,B", help="Classes that the second model looks at.  [all]")
 @click.option("--zones", metavar="FILE.yaml", help="Count objects in zones and over lines; needs --track.")
+@click.option("--masks", metavar="FILE.yaml", help="Black out parts of the picture before anything looks at it.")
 @click.option("--redact", metavar="A,B", help="Hide these classes before anything is drawn or written.")
 @click.option("--redact-style", type=click.Choice(get_args(RedactStyle)), help="How to hide them.  [blur]")
 @click.option("--draw/--no-draw", default=None, help="Draw the results on the picture.  [draw]")

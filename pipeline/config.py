@@ -82,6 +82,7 @@ class RunConfig(BaseModel):
     then: PathText | None = None
     on: Names = ()
     zones: PathText | None = None
+    masks: PathText | None = None
     redact: Names = ()
     redact_style: RedactStyle = "blur"
     draw: bool = True

@@ -1,4 +1,4 @@
-"""The frame's journey: source → batch → model → track → second model → count → redact → overlay → sinks.
+"""The frame's journey: source → mask → batch → model → track → second model → count → redact → overlay → sinks.
 
 `journey` brings a frame from its source to the overlay, `deliver` to the sinks. `recognise` and `run` are the
 two ways to go on it from Python; the command line uses `execute`, which is `run` for a ready configuration.
@@ -21,6 +21,7 @@ from pipeline.channel import Channel
 from pipeline.config import RunConfig, build_config
 from pipeline.counting import SceneCounter
 from pipeline.errors import ConfigError, OnsightError, StopStream
+from pipeline.mask import Masked, read_masks, settle_masks
 from pipeline.meter import Meter
 from pipeline.model import OnnxModel
 from pipeline.outputs import Outputs, plan_outputs
@@ -209,7 +210,8 @@ class _Trip:
 
 def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, stack: ExitStack) -> _Trip:
     zones = read_zones(Path(config.zones)) if config.zones else None
-    sources = []
+    masks = read_masks(Path(config.masks)) if config.masks else None
+    sources: list[Source] = []
     for stream, spec in enumerate(config.sources):
         sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS))
         stack.callback(sources[-1].close)
@@ -233,6 +235,9 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         tiles=config.tiles,
     )
     names = [source.name for source in sources]
+    if masks is not None:
+        settled_masks = settle_masks(masks, names)
+        sources = [Masked(source, settled_masks[source.stream]) for source in sources]
     stages: dict[str, Stage] = {}
     if config.track:
         stages["track"] = Tracker(settings.thresholds_C, settings.hide or frozenset())

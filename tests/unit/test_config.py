@@ -64,6 +64,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     on: dog, cat
     zones: zones.yaml
     counts: counts.csv
+    masks: masks.yaml
     heatmap: heat.png
     redact: person, face
     redact-style: fill

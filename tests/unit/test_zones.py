@@ -81,7 +81,7 @@ def test_any_simple_polygon_is_a_zone(written, points):
         (f"zones: {{a: {{point: {SQUARE}}}}}", "unknown key 'zones.a.point'; did you mean 'points'?"),
         (f"zones: {{a: {{coordinates: {SQUARE}}}}}", "known are: anchor, classes, points, sources"),
         ("zones: {a: {}}", "zones.a.points is missing"),
-        ("zones: {a: {points: [[0, 0], [1, 1]]}}", "zones.a.points: a zone has at least three points, not 2"),
+        ("zones: {a: {points: [[0, 0], [1, 1]]}}", "zones.a.points: a polygon has at least three points, not 2"),
         ("zones: {a: {points: [[0, 0], [640, 0], [1, 1]]}}", "zones.a.points: [640, 0] is outside the frame"),
         ("zones: {a: {points: [[0, 0], [1, -0.1], [1, 1]]}}", "zones.a.points: [1, -0.1] is outside the frame"),
         ("zones: {a: {points: [[0, 0], [1, .nan], [1, 1]]}}", "zones.a.points: [1, nan] is outside the frame"),

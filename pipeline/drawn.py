@@ -1,0 +1,94 @@
+"""What files draw over the pictures of sources: polygons and lines, where they lie, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from pipeline.config import suggest_key
+from pipeline.errors import ConfigError
+from pipeline.sources.live import hide_credentials
+
+_LEAST_AREA = 1e-6  # of the frame; twice the area of a polygon is more
+
+Point: TypeAlias = tuple[float, float]
+"""x and y as fractions of the frame's width and height, from its upper left corner."""
+
+
+def _check_frame(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    for x, y in points:
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise ValueError(f"[{x:g}, {y:g}] is outside the frame; give fractions of its width and height, 0 to 1")
+    return points
+
+
+def _check_line(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    if len(points) != 2:
+        raise ValueError(f"a line has two points, not {len(points)}")
+    if points[0] == points[1]:
+        raise ValueError("the two points of a line are the same")
+    return points
+
+
+def _check_polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    if len(points) < 3:
+        raise ValueError(f"a polygon has at least three points, not {len(points)}")
+    if len(set(points)) < len(points):
+        raise ValueError("a point comes twice; the last one is joined to the first without repeating it")
+    edges = list(zip(points, (*points[1:], points[0]), strict=True))
+    for (i, first), (j, second) in combinations(enumerate(edges), 2):
+        if 1 < j - i < len(edges) - 1 and _meet(*first, *second):
+            raise ValueError(f"edges {i + 1} and {j + 1} meet; give the corners in their order around it")
+    if abs(sum(_turn(points[0], *edge) for edge in edges)) < _LEAST_AREA:
+        raise ValueError("the points lie on one line: there is nothing between them")
+    return points
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    """Twice the area of the triangle; its sign tells on which side of ab c lies."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the segments ab and cd have a common point."""
+    near = all(max(a[i], b[i]) >= min(c[i], d[i]) and max(c[i], d[i]) >= min(a[i], b[i]) for i in (0, 1))
+    return near and _turn(a, b, c) * _turn(a, b, d) <= 0 and _turn(c, d, a) * _turn(c, d, b) <= 0
+
+
+_Points = Annotated[tuple[Point, ...], AfterValidator(_check_frame)]
+Polygon = Annotated[_Points, AfterValidator(_check_polygon)]
+Line = Annotated[_Points, AfterValidator(_check_line)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def find_streams(what: str, wanted: Sequence[str] | None, sources: Sequence[str]) -> frozenset[int]:
+    """The streams, numbered as in `sources`, whose names are in `wanted`; None: all. A password in them may be missing.
+
+    Raises:
+        ConfigError: `what` wants a source that the run has not.
+    """
+    if wanted is None:
+        return frozenset(range(len(sources)))
+    named = [hide_credentials(source) for source in wanted]
+    if missing := [source for source in named if source not in sources]:
+        raise ConfigError(f"{what} belongs to {missing[0]}, but the sources are: {', '.join(sources)}")
+    return frozenset(stream for stream, source in enumerate(sources) if source in named)
+
+
+def explain(error: ValidationError, file: type[BaseModel], entry: type[BaseModel]) -> str:
+    """One line about a file whose keys are those of `file`, with named entries whose keys are those of `entry`."""
+    # An unknown key first: it may be why another is missing.
+    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    *parents, key = [str(part) for part in first["loc"][:3] if part != "[key]"]
+    path = ".".join((*parents, key))
+    if first["type"] == "extra_forbidden":
+        known = entry.model_fields if parents else file.model_fields
+        return f"unknown key '{path}'; {suggest_key(key, sorted(known))}"
+    if first["type"] == "missing" and key == first["loc"][-1]:
+        return f"{path} is missing"
+    if first["type"] == "value_error":
+        return f"{path}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{path} cannot be {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
