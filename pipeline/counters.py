@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.types import Event, LineCount, ZoneCount
+from pipeline.types import LineCount, ZoneCount, ZoneEvent
 from pipeline.zones import Anchor, Place
 
 _CLEAR = 0.05  # of the size of a box, the square root of its area: further behind an edge than boxes tremble
@@ -73,7 +73,7 @@ class ZoneCounter:
         self._left: Counter[str] = Counter()
         self._dwell = 0.0  # of all that have left
 
-    def update(self, objects: Sequence[Tracked], pts: float) -> Iterator[Event]:
+    def update(self, objects: Sequence[Tracked], pts: float) -> Iterator[ZoneEvent]:
         for each in objects:
             depth = self._depth(each)
             stay = self._stays.get(each.track)
@@ -81,7 +81,7 @@ class ZoneCounter:
                 if depth >= 0 and each.is_of(self._zone):
                     self._stays[each.track] = _Stay(each.label, pts, pts)
                     self._entered[each.label] += 1
-                    yield Event("enter", self._zone.name, each.track, each.label, pts)
+                    yield ZoneEvent("enter", self._zone.name, each.track, each.label, pts)
                 continue
             stay.label, stay.seen = each.label, pts
             if depth < -each.clear:
@@ -102,11 +102,11 @@ class ZoneCounter:
             self._dwell / gone if gone else None,
         )
 
-    def _end(self, track: int, kind: str) -> Event:
+    def _end(self, track: int, kind: str) -> ZoneEvent:
         stay = self._stays.pop(track)
         self._left[stay.label] += 1
         self._dwell += stay.dwell
-        return Event(kind, self._zone.name, track, stay.label, stay.seen, stay.dwell)
+        return ZoneEvent(kind, self._zone.name, track, stay.label, stay.seen, stay.dwell)
 
     def _depth(self, each: Tracked) -> float:
         """Pixels from the anchor to the nearest edge, negative outside."""
@@ -146,14 +146,14 @@ class LineCounter:
         self._in: Counter[str] = Counter()
         self._out: Counter[str] = Counter()
 
-    def update(self, objects: Sequence[Tracked], pts: float) -> Iterator[Event]:
+    def update(self, objects: Sequence[Tracked], pts: float) -> Iterator[ZoneEvent]:
         for each in objects:
             crossed = self._follow(each, pts)
             if crossed is None or not each.is_of(self._line):
                 continue
             inward = self._paths[each.track].clear > 0
             (self._in if inward else self._out)[each.label] += 1
-            yield Event("in" if inward else "out", self._line.name, each.track, each.label, crossed)
+            yield ZoneEvent("in" if inward else "out", self._line.name, each.track, each.label, crossed)
         self._paths = {track: path for track, path in self._paths.items() if pts - path.seen <= self._lost_after}
 
     def count(self) -> LineCount:

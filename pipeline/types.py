@@ -131,7 +131,7 @@ Results: TypeAlias = Classification | Detections
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ZoneEvent:
     """What an object did at a zone or a line.
 
     Args:
@@ -208,7 +208,7 @@ class Counts:
 
     zones: tuple[ZoneCount, ...]
     lines: tuple[LineCount, ...]
-    events: tuple[Event, ...] = ()
+    events: tuple[ZoneEvent, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The keys that zones and lines add to a record."""

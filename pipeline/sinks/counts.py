@@ -14,7 +14,7 @@ COLUMNS = ("source", "frame", "pts", "place", "event", "track", "label", "dwell"
 class CountsSink(RecordFile):
     """One row an event, `COLUMNS` as the header: who came into a zone or left it, and who crossed a line, and when.
 
-    `frame` is the frame that tells it, `pts` and `dwell` are those of the `Event`; `dwell` is empty unless it left.
+    `frame` is the frame that tells it, `pts` and `dwell` are those of the `ZoneEvent`; `dwell` is empty unless it left.
     """
 
     suffix = ".csv"

@@ -21,7 +21,7 @@ from pipeline.sinks.images import image_folder, one_image
 from pipeline.sinks.memory import MemorySink
 from pipeline.sinks.records import CsvSink, JsonlSink, open_records
 from pipeline.sinks.video import VideoSink
-from pipeline.types import Annotated, Classification, Counts, Detections, Event, Frame, Media, Redacted, Results
+from pipeline.types import Annotated, Classification, Counts, Detections, Frame, Media, Redacted, Results, ZoneEvent
 
 NAMES = ("cat", "dog, small")
 FPS = 10
@@ -41,7 +41,7 @@ def item(index: int, size: tuple[int, int] = (48, 64), results: Results | None =
     """A frame of `size` (height, width) that gets brighter with its index, in which a cat has crossed a line."""
     image = np.full((*size, 3), 40 + 20 * index, np.uint8)
     frame = Frame(image, f"shots/{index}.png", index, index / FPS)
-    counts = Counts((), (), (Event("in", "gate", 7, "cat", index / FPS),))
+    counts = Counts((), (), (ZoneEvent("in", "gate", 7, "cat", index / FPS),))
     return Annotated(Redacted(frame, results or detections(), counts), image)
 
 

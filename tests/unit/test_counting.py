@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.counting import SceneCounter
-from pipeline.types import Counts, Detections, Event, Frame, Recognised
+from pipeline.types import Counts, Detections, Frame, Recognised, ZoneEvent
 from pipeline.zones import Place, Places
 
 NAMES = ("person", "car")
@@ -47,13 +47,13 @@ def line(points: Sequence[Spot] = MIDDLE, **options: object) -> SceneCounter:
     return SceneCounter([Places(lines=(Place("gate", tuple(points), **options),))], LOST_AFTER)
 
 
-def follow(counter: SceneCounter, frames: Iterable[Recognised]) -> tuple[Counts, list[Event]]:
+def follow(counter: SceneCounter, frames: Iterable[Recognised]) -> tuple[Counts, list[ZoneEvent]]:
     """The last counts and all events."""
     counts = [counter(frame).counts for frame in frames]
     return counts[-1], [event for each in counts for event in each.events]
 
 
-def walk(counter: SceneCounter, spots: Sequence[Spot | None], step: float = 0.1) -> tuple[Counts, list[Event]]:
+def walk(counter: SceneCounter, spots: Sequence[Spot | None], step: float = 0.1) -> tuple[Counts, list[ZoneEvent]]:
     """One object that is at each of these spots in turn; None: it is not seen."""
     return follow(counter, [frame_of({7: spot} if spot else {}, number * step) for number, spot in enumerate(spots)])
 
@@ -87,7 +87,7 @@ def test_a_crossing_is_counted_by_class_at_the_time_of_the_line():
     counts, events = walk(line(), across(70, 60, 40))
     assert counts.lines[0].inward == {"car": 1}
     assert counts.lines[0].outward == {}
-    assert events == [Event("in", "gate", 7, "car", pytest.approx(0.15))]
+    assert events == [ZoneEvent("in", "gate", 7, "car", pytest.approx(0.15))]
 
 
 def test_there_and_back_is_one_in_each_direction():
@@ -210,8 +210,8 @@ def test_who_comes_and_goes_is_counted_with_the_time_in_between():
     assert [dict(counts.zones[0].inside) for counts in seen] == [{}, {"car": 1}, {"car": 1}, {"car": 1}, {}]
     assert seen[3].zones[0].dwell == {7: pytest.approx(1.2)}
     assert [counts.events for counts in seen if counts.events] == [
-        (Event("enter", "yard", 7, "car", 0.5),),
-        (Event("leave", "yard", 7, "car", 2.9, pytest.approx(2.4)),),
+        (ZoneEvent("enter", "yard", 7, "car", 0.5),),
+        (ZoneEvent("leave", "yard", 7, "car", 2.9, pytest.approx(2.4)),),
     ]
     (last,) = seen[-1].zones
     assert (last.entered, last.left, last.dwell, last.mean_dwell) == ({"car": 1}, {"car": 1}, {}, pytest.approx(2.4))
@@ -244,7 +244,7 @@ def test_who_is_lost_for_a_moment_has_not_left(missing, kinds):
 
 def test_who_vanishes_inside_has_left_when_it_was_last_seen():
     counts, events = walk(zone(), [(100, 50)] * 5 + [None] * 12)
-    assert events[1] == Event("lost", "yard", 7, "car", pytest.approx(0.4), pytest.approx(0.4))
+    assert events[1] == ZoneEvent("lost", "yard", 7, "car", pytest.approx(0.4), pytest.approx(0.4))
     assert counts.zones[0].left == {"car": 1}
     assert counts.zones[0].inside == {}
     assert counts.zones[0].mean_dwell == pytest.approx(0.4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pipeline
 from pipeline.redact import Redactor
-from pipeline.types import Classification, Counts, Detections, Event, Frame, Image, Recognised
+from pipeline.types import Classification, Counts, Detections, Frame, Image, Recognised, ZoneEvent
 
 STYLES = ("blur", "pixelate", "fill")
 
@@ -106,7 +106,7 @@ def test_what_is_shown_is_no_matter_of_what_is_hidden():
 
 @pytest.mark.parametrize("hide", [False, True])
 def test_counts_pass_with_the_frame(hide):
-    counts = Counts((), (), (Event("in", "gate", 1, "car", 0.0),))
+    counts = Counts((), (), (ZoneEvent("in", "gate", 1, "car", 0.0),))
     recognised = replace(seen(noise(), (50, 50, 100, 100)), counts=counts)
     assert Redactor(hide)(recognised).counts is counts
     assert Redactor(True)(replace(recognised, hide_N4=None)) is None

@@ -7,13 +7,13 @@ import pytest
 from pipeline.errors import SinkError
 from pipeline.sinks.counts import CountsSink
 from pipeline.sinks.records import JsonlSink, to_record
-from pipeline.types import Annotated, Classification, Counts, Event, Frame, LineCount, Redacted, ZoneCount
+from pipeline.types import Annotated, Classification, Counts, Frame, LineCount, Redacted, ZoneCount, ZoneEvent
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 NOTHING = Classification(np.empty(0, np.int64), np.empty(0, np.float32), ("cat",))
 
 
-def item(index: int, *events: Event) -> Annotated:
+def item(index: int, *events: ZoneEvent) -> Annotated:
     zone = ZoneCount("yard", ((0, 0), (1, 0), (1, 1)), {"car": 1}, {"car": 3}, {"car": 2}, {7: 1.23456}, 4.0)
     line = LineCount("gate", ((0, 0), (1, 0)), {"car": 2, "bus": 1}, {})
     frame = Frame(IMAGE, "a, b.mp4", index, index / 10)
@@ -27,9 +27,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def test_an_event_is_a_row(tmp_path: Path) -> None:
     sink = CountsSink(tmp_path / "x.csv")
-    sink.write(item(3, Event("enter", "yard", 7, "car", 0.3), Event("in", "gate", 8, 'big "car"', 0.2512345678)))
+    sink.write(
+        item(3, ZoneEvent("enter", "yard", 7, "car", 0.3), ZoneEvent("in", "gate", 8, 'big "car"', 0.2512345678))
+    )
     sink.write(item(4))
-    sink.write(item(5, Event("lost", "yard", 7, "car", 0.4, 0.12345)))
+    sink.write(item(5, ZoneEvent("lost", "yard", 7, "car", 0.4, 0.12345)))
     sink.close()
     names = ("source", "frame", "pts", "place", "event", "track", "label", "dwell")
     assert rows_of(tmp_path / "x.csv") == [
@@ -52,7 +54,7 @@ def test_a_frame_without_counts_gives_no_row(tmp_path: Path) -> None:
 def test_events_of_a_camera_are_appended_but_not_to_another_table(tmp_path: Path) -> None:
     for index in range(2):
         sink = CountsSink(tmp_path / "x.csv", append=True)
-        sink.write(item(index, Event("out", "gate", 1, "car", index / 10)))
+        sink.write(item(index, ZoneEvent("out", "gate", 1, "car", index / 10)))
         sink.close()
     assert [row["frame"] for row in rows_of(tmp_path / "x.csv")] == ["0", "1"]
     (tmp_path / "other.csv").write_text("source,frame\n")
@@ -61,7 +63,7 @@ def test_events_of_a_camera_are_appended_but_not_to_another_table(tmp_path: Path
 
 
 def test_records_carry_zones_lines_and_events_where_there_are_some() -> None:
-    seen = item(3, Event("leave", "yard", 7, "car", 0.3, 2.0))
+    seen = item(3, ZoneEvent("leave", "yard", 7, "car", 0.3, 2.0))
     record = to_record(seen.frame, seen.results, seen.counts)
     assert list(record)[-4:] == ["results", "zones", "lines", "events"]
     assert record["zones"]["yard"] == {
