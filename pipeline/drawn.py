@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.sources.live import hide_credentials
 
 _LEAST_AREA = 1e-6  # of the frame; twice the area of a polygon is more
+_STRAIGHT = 1e-9  # radians between two edges that are one line but for rounding
 
 Point: TypeAlias = tuple[float, float]
 """x and y as fractions of the frame's width and height, from its upper left corner."""
@@ -44,6 +45,9 @@ def _check_polygon(points: tuple[Point, ...]) -> tuple[Point, ...]:
             raise ValueError(f"edges {i + 1} and {j + 1} meet; give the corners in their order around it")
     if abs(sum(_turn(points[0], *edge) for edge in edges)) < _LEAST_AREA:
         raise ValueError("the points lie on one line: there is nothing between them")
+    for i, (first, second) in enumerate(pairwise((*edges, edges[0])), start=1):
+        if _runs_back(*first, second[1]):
+            raise ValueError(f"edge {i % len(edges) + 1} runs back over edge {i}; leave out the corner between them")
     return points
 
 
@@ -56,6 +60,12 @@ def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
     """Whether the segments ab and cd have a common point."""
     near = all(max(a[i], b[i]) >= min(c[i], d[i]) and max(c[i], d[i]) >= min(a[i], b[i]) for i in (0, 1))
     return near and _turn(a, b, c) * _turn(a, b, d) <= 0 and _turn(c, d, a) * _turn(c, d, b) <= 0
+
+
+def _runs_back(a: Point, b: Point, c: Point) -> bool:
+    """Whether bc goes back over ab, so that there is a spike of no width at b."""
+    onward = (b[0] - a[0]) * (c[0] - b[0]) + (b[1] - a[1]) * (c[1] - b[1])
+    return onward < 0 and abs(_turn(a, b, c)) <= _STRAIGHT * -onward
 
 
 _Points = Annotated[tuple[Point, ...], AfterValidator(_check_frame)]

@@ -91,6 +91,7 @@ def test_any_simple_polygon_is_a_zone(written, points):
         ("zones: {a: {points: [[0, 0], [1, 1], [0, 1], [1, 0]]}}", "edges 1 and 3 meet"),
         ("zones: {a: {points: [[0, 0], [1, 0], [1, 1], [0.5, 0], [0, 1]]}}", "edges 1 and 3 meet"),
         ("zones: {a: {points: [[0, 0], [1, 0], [1, 1], [0, 0]]}}", "a point comes twice"),
+        ("zones: {a: {points: [[0, 0], [1, 0], [0.5, 0], [0.5, 1]]}}", "edges 1 and 3 meet"),
         (f"zones: {{a: {{points: {SQUARE}, anchor: top}}}}", "zones.a.anchor cannot be 'top'"),
         (f"zones: {{'': {{points: {SQUARE}}}}}", "at least 1 character"),
         (f"zones: {{a: {{points: {SQUARE}}}, a: {{points: {SQUARE}}}}}", "line 1: 'a' comes twice"),
@@ -112,6 +113,17 @@ def test_what_does_not_fit_is_told_in_one_line(written, text, told):
     assert told in str(caught.value)
     assert "zones file" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_a_spike_is_refused_though_its_edges_are_one_line_but_for_rounding(written, first):
+    corners = [[0.2, 0.55], [0.3, 0.7], [0.22, 0.58], [0.81, 0.55]]  # out to the second corner, and back
+    points = corners[first:] + corners[:first]
+    edge = (1 - first) % 4
+    with pytest.raises(
+        ConfigError, match=f"zones.a.points: edge {edge + 1} runs back over edge {edge or 4}; leave out"
+    ):
+        places(written(f"zones: {{a: {{points: {points}}}}}"))
 
 
 def test_a_missing_file_is_told(tmp_path):
