@@ -8,7 +8,7 @@ is measured against the size of its box.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ class Tracked:
 
 @dataclass(slots=True)
 class _Stay:
-    """An object in a zone: since when, and when it was last seen there."""
+    """An object in a zone: its class when it entered, since when it is there, and when it was last seen."""
 
     label: str
     since: float
@@ -62,7 +62,7 @@ class _Stay:
 
 
 class ZoneCounter:
-    """One zone of one source. Its classes are asked for on entering: who is in stays in until it leaves."""
+    """One zone of one source. Its classes are asked for on entering; who is in stays in, as what it came."""
 
     def __init__(self, zone: Place, lost_after: float) -> None:
         self._zone = zone
@@ -71,7 +71,7 @@ class ZoneCounter:
         self._stays: dict[int, _Stay] = {}
         self._entered: Counter[str] = Counter()
         self._left: Counter[str] = Counter()
-        self._dwell = 0.0  # of all that have left
+        self._stayed: defaultdict[str, float] = defaultdict(float)  # seconds of all that have left
 
     def update(self, objects: Sequence[Tracked], pts: float) -> Iterator[ZoneEvent]:
         for each in objects:
@@ -83,7 +83,7 @@ class ZoneCounter:
                     self._entered[each.label] += 1
                     yield ZoneEvent("enter", self._zone.name, each.track, each.label, pts)
                 continue
-            stay.label, stay.seen = each.label, pts
+            stay.seen = pts
             if depth < -each.clear:
                 yield self._end(each.track, "leave")
         for track, stay in list(self._stays.items()):
@@ -91,21 +91,20 @@ class ZoneCounter:
                 yield self._end(track, "lost")
 
     def count(self, pts: float) -> ZoneCount:
-        gone = self._left.total()
         return ZoneCount(
             self._zone.name,
             self._zone.points,
-            Counter(stay.label for stay in self._stays.values()),
             self._entered.copy(),
             self._left.copy(),
+            dict(self._stayed),
+            {track: stay.label for track, stay in self._stays.items()},
             {track: pts - stay.since for track, stay in self._stays.items()},
-            self._dwell / gone if gone else None,
         )
 
     def _end(self, track: int, kind: str) -> ZoneEvent:
         stay = self._stays.pop(track)
         self._left[stay.label] += 1
-        self._dwell += stay.dwell
+        self._stayed[stay.label] += stay.dwell
         return ZoneEvent(kind, self._zone.name, track, stay.label, stay.seen, stay.dwell)
 
     def _depth(self, each: Tracked) -> float:

@@ -13,6 +13,7 @@ where the first pixel spans 0 to 1.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -138,7 +139,7 @@ class ZoneEvent:
         kind: `enter`, `leave` or `lost` (not seen any more since it was inside) of a zone; `in` or `out` over a line.
         place: the name of the zone or the line.
         track: the number of the object, as in `Detections.tracks_N`.
-        label: its class, as it was known then.
+        label: its class: over a line as it was known then, in a zone as it was when it entered.
         pts: when, in seconds; may lie before the frame that tells it.
         dwell: how long it was inside, in seconds; None unless it has left.
     """
@@ -159,31 +160,44 @@ class ZoneEvent:
 
 @dataclass(frozen=True, slots=True)
 class ZoneCount:
-    """Who is in a zone, and who was. Numbers are by class, of everything since the source began.
+    """Who is in a zone, and who was. Numbers are by class, of everything since the source began. Each visit is booked
+    under the class that the object had when it entered: for every class, entered = left + inside.
 
     Args:
         points: the corners, x and y as fractions of the frame's width and height.
-        inside: how many are inside now.
         entered, left: how many have come and gone; those that vanished inside have gone, too.
-        dwell: the tracks that are inside and for how long, in seconds.
-        mean_dwell: how long those that left were inside on average, in seconds; None: none has left.
+        stayed: how long those that have left were inside, in seconds and in sum.
+        labels: the tracks that are inside now, and the class that each had when it entered.
+        dwell: for how long these have been inside, in seconds.
     """
 
     name: str
     points: tuple[tuple[float, float], ...]
-    inside: Mapping[str, int]
     entered: Mapping[str, int]
     left: Mapping[str, int]
+    stayed: Mapping[str, float]
+    labels: Mapping[int, str]
     dwell: Mapping[int, float]
-    mean_dwell: float | None
+
+    @property
+    def inside(self) -> Counter[str]:
+        """How many are inside now."""
+        return Counter(self.labels.values())
+
+    @property
+    def mean_dwell(self) -> float | None:
+        """How long those that have left were inside on average, in seconds; None: none has left."""
+        left = sum(self.left.values())
+        return sum(self.stayed.values()) / left if left else None
 
     def to_json(self) -> dict[str, Any]:
+        mean = self.mean_dwell
         return {
             "inside": dict(self.inside),
             "entered": dict(self.entered),
             "left": dict(self.left),
             "dwell": {str(track): round(seconds, 3) for track, seconds in self.dwell.items()},
-            "mean_dwell": None if self.mean_dwell is None else round(self.mean_dwell, 3),
+            "mean_dwell": None if mean is None else round(mean, 3),
         }
 
 

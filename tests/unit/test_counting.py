@@ -1,6 +1,7 @@
 """What is counted when objects walk about. The frame is 200 x 100; a box is 20 x 20, so 1 pixel is clearly off."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -275,33 +276,43 @@ def test_a_bay_of_a_zone_is_outside():
     assert follow(counter, [frame_of({1: (100, 90), 2: (20, 20)}, 0.0)])[0].zones[0].dwell == {2: 0.0}
 
 
-def test_who_is_in_stays_in_when_its_class_is_corrected():
+def test_who_is_in_stays_in_as_what_it_came_when_its_class_is_corrected():
     counter = zone(classes=frozenset({1}))
     frames = [frame_of({1: (100, 50)}, 0.0, label=1), frame_of({1: (100, 50)}, 0.1, label=0)]
     counts, _ = follow(counter, frames)
-    assert (counts.zones[0].entered, counts.zones[0].inside) == ({"car": 1}, {"person": 1})
+    assert counts.zones[0].entered == counts.zones[0].inside == {"car": 1}
     counts, events = follow(counter, [frame_of({1: (10, 50), 2: (100, 50)}, 0.2, label=0)])
-    assert [(event.kind, event.track, event.label) for event in events] == [("leave", 1, "person")]
+    assert [(event.kind, event.track, event.label) for event in events] == [("leave", 1, "car")]
+    assert (counts.zones[0].left, counts.zones[0].stayed) == ({"car": 1}, {"car": pytest.approx(0.2)})
     assert counts.zones[0].inside == {}
 
 
-@given(
-    st.lists(
-        st.dictionaries(st.integers(1, 4), st.tuples(st.floats(0, 200), st.floats(0, 100)), max_size=4),
-        min_size=1,
-        max_size=30,
+visits = st.lists(
+    st.dictionaries(
+        st.integers(1, 4), st.tuples(st.floats(0, 200), st.floats(0, 100), st.sampled_from(NAMES)), max_size=4
     ),
-    st.floats(0.01, 2.0),
+    min_size=1,
+    max_size=30,
 )
-def test_nobody_gets_lost_in_the_books(frames, step):
-    counts, events = follow(zone(), [frame_of(objects, number * step) for number, objects in enumerate(frames)])
-    (yard,) = counts.zones
-    kinds = [event.kind for event in events]
-    assert yard.entered.total() == kinds.count("enter")
-    assert yard.left.total() == kinds.count("leave") + kinds.count("lost")
-    assert yard.entered.total() - yard.left.total() == yard.inside.total() == len(yard.dwell)
-    inside = {track for track, (x, y) in frames[-1].items() if 51 < x < 149 and 21 < y < 79}
-    assert inside <= set(yard.dwell)
+
+
+@given(visits, st.floats(0.01, 2.0), st.sampled_from([None, frozenset({0}), frozenset({1})]))
+def test_nobody_gets_lost_in_the_books(frames, step, classes):
+    counter, events = zone(classes=classes), []
+    for number, objects in enumerate(frames):
+        seen = frame_of({track: (x, y) for track, (x, y, _) in objects.items()}, number * step)
+        seen.results.labels_N[:] = [NAMES.index(label) for *_, label in objects.values()]
+        counts = counter(seen).counts
+        events += counts.events
+        (yard,) = counts.zones
+        for label in NAMES:
+            assert yard.entered.get(label, 0) == yard.left.get(label, 0) + yard.inside[label]
+    assert yard.entered == Counter(event.label for event in events if event.kind == "enter")
+    assert yard.left == Counter(event.label for event in events if event.kind in ("leave", "lost"))
+    assert sum(yard.stayed.values()) == pytest.approx(sum(event.dwell or 0 for event in events))
+    assert yard.labels.keys() == yard.dwell.keys()
+    if classes is None:
+        assert {track for track, (x, y, _) in frames[-1].items() if 51 < x < 149 and 21 < y < 79} <= set(yard.dwell)
 
 
 # Sources

@@ -11,7 +11,7 @@ SIZE = 12
 
 
 def zone(points=((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)), inside=2) -> ZoneCount:
-    return ZoneCount("yard", points, {"car": inside}, {}, {}, {}, None)
+    return ZoneCount("yard", points, {"car": inside}, {}, {}, dict.fromkeys(range(inside), "car"), {})
 
 
 def line(points=((0.2, 0.5), (0.8, 0.5)), inward=1, outward=0) -> LineCount:

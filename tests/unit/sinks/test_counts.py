@@ -14,7 +14,7 @@ NOTHING = Classification(np.empty(0, np.int64), np.empty(0, np.float32), ("cat",
 
 
 def item(index: int, *events: ZoneEvent) -> Annotated:
-    zone = ZoneCount("yard", ((0, 0), (1, 0), (1, 1)), {"car": 1}, {"car": 3}, {"car": 2}, {7: 1.23456}, 4.0)
+    zone = ZoneCount("yard", ((0, 0), (1, 0), (1, 1)), {"car": 3}, {"car": 2}, {"car": 8.0}, {7: "car"}, {7: 1.23456})
     line = LineCount("gate", ((0, 0), (1, 0)), {"car": 2, "bus": 1}, {})
     frame = Frame(IMAGE, "a, b.mp4", index, index / 10)
     return Annotated(Redacted(frame, NOTHING, Counts((zone,), (line,), events)), IMAGE)
