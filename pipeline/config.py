@@ -52,9 +52,18 @@ def _grid(value: Any) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _duration(value: Any) -> float:
+    """Seconds: `90`, `90s`, `10m`, `1h` or `1d`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
+    if found is None or not float(found[1]):
+        raise ValueError("write seconds, or a number with its unit, as in 90s, 10m, 1h or 1d")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 PathText = Annotated[str, BeforeValidator(_text)]
 Scores = Annotated[Mapping[str, Fraction01], BeforeValidator(_scores)]
+Duration = Annotated[float, BeforeValidator(_duration)]
 Tiles = Annotated[tuple[int, int], BeforeValidator(_grid)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
@@ -69,6 +78,8 @@ class RunConfig(BaseModel):
     output: PathText | None = None
     records: PathText | None = None
     counts: PathText | None = None
+    counts_every: Duration | None = None
+    events: PathText | None = None
     heatmap: PathText | None = None
     show: bool = False
     device: Device = "auto"
@@ -107,8 +118,11 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
     if config.on and not config.then:
         raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
-    if config.counts and not config.zones:
-        raise ConfigError("'counts' needs 'zones': a file that says where to count")
+    for key in ("counts", "events"):
+        if getattr(config, key) and not config.zones:
+            raise ConfigError(f"'{key}' needs 'zones': a file that says where to count")
+    if config.counts_every and not config.counts:
+        raise ConfigError("'counts_every' needs 'counts': the table that gets rows so often")
     return config
 
 

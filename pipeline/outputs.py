@@ -12,6 +12,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import SinkError, StopStream
 from pipeline.sinks.base import Sink
 from pipeline.sinks.counts import CountsSink
+from pipeline.sinks.events import EventsSink
 from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
 from pipeline.sinks.partial import partial_path
@@ -95,12 +96,14 @@ def plan_outputs(
     live = any(source.media.live for source in sources)
     if config.output is not None:
         own = [[sink] for sink in _pictures(config.output, sources, encode_threads)]
+    for path in filter(None, (config.records, config.counts, config.events, config.heatmap)):
+        _refuse_overwriting(Path(path), sources)
     if config.records is not None:
-        _refuse_overwriting(Path(config.records), sources)
         shared.append(open_records(config.records, live=live))
     if config.counts is not None:
-        _refuse_overwriting(Path(config.counts), sources)
-        shared.append(CountsSink(config.counts, append=live))
+        shared.append(CountsSink(config.counts, config.counts_every, append=live))
+    if config.events is not None:
+        shared.append(EventsSink(config.events, append=live))
     if config.heatmap is not None:
         shared.append(_heatmap(Path(config.heatmap), sources))
     if config.show:
@@ -111,7 +114,6 @@ def plan_outputs(
 def _heatmap(path: Path, sources: Sequence[Source]) -> Sink:
     if len(sources) > 1 or sources[0].media.still:
         raise SinkError("a heat map is made of one video or camera: run one source at a time with --heatmap")
-    _refuse_overwriting(path, sources)
     return HeatmapSink(path)
 
 
@@ -170,7 +172,8 @@ def _free_name(stem: str, taken: set[str]) -> str:
 
 
 def _refuse_one_for_two(config: RunConfig) -> None:
-    given = [Path(path).resolve() for path in (config.output, config.records, config.counts, config.heatmap) if path]
+    paths = (config.output, config.records, config.counts, config.events, config.heatmap)
+    given = [Path(path).resolve() for path in paths if path]
     for index, path in enumerate(given):
         if path in given[:index]:
             raise SinkError(f"two outputs cannot go into one file: {path}")

@@ -125,7 +125,7 @@ def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **opt
         model: a model or the path of one.
         options: fields of `RunConfig`, such as `threshold=0.5` or `redact="person"`; outputs are the caller's business.
     """
-    if chosen := {"output", "records", "counts", "heatmap", "show"} & options.keys():
+    if chosen := {"output", "records", "counts", "counts_every", "events", "heatmap", "show"} & options.keys():
         raise ConfigError(f"'{min(chosen)}' is for run(); recognise() writes nothing")
     config, loaded = _configure(sources, model, options)
     with ExitStack() as stack:

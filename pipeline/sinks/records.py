@@ -80,7 +80,8 @@ def _rounded(values: NDArray[np.float32], digits: int) -> list[Any]:
 
 
 class RecordFile:
-    """A file in UTF-8 that grows with every frame. Each kind tells its suffix, its header and how a record is written.
+    """A file in UTF-8 that grows with every frame. Each kind tells its suffix, its header, how a record is written, and
+    what stands at the end.
 
     Args:
         path: the final name.
@@ -123,6 +124,9 @@ class RecordFile:
     def _format(self, item: Annotated) -> str:
         raise NotImplementedError
 
+    def _end(self) -> str:
+        return ""
+
     def _open(self) -> BinaryIO:
         self._file = open(self._path, "ab") if self._append else open(partial_path(self._path), "wb")  # noqa: SIM115
         if self._file.tell() == 0:
@@ -132,7 +136,8 @@ class RecordFile:
     def _finish(self, whole: bool) -> None:
         if self._file is None and not whole:
             return
-        (self._file or self._open()).close()
+        with self._file or self._open() as file:
+            file.write(_encode(self._end()))
         if whole and not self._append:
             finish(self._path)
 

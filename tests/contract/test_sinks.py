@@ -16,12 +16,24 @@ import pytest
 from pipeline.errors import SinkError
 from pipeline.sinks.base import Sink
 from pipeline.sinks.counts import CountsSink
+from pipeline.sinks.events import EventsSink
 from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
 from pipeline.sinks.memory import MemorySink
 from pipeline.sinks.records import CsvSink, JsonlSink, open_records
 from pipeline.sinks.video import VideoSink
-from pipeline.types import Annotated, Classification, Counts, Detections, Frame, Media, Redacted, Results, ZoneEvent
+from pipeline.types import (
+    Annotated,
+    Classification,
+    Counts,
+    Detections,
+    Frame,
+    LineCount,
+    Media,
+    Redacted,
+    Results,
+    ZoneEvent,
+)
 
 NAMES = ("cat", "dog, small")
 FPS = 10
@@ -38,10 +50,11 @@ def classes() -> Classification:
 
 
 def item(index: int, size: tuple[int, int] = (48, 64), results: Results | None = None) -> Annotated:
-    """A frame of `size` (height, width) that gets brighter with its index, in which a cat has crossed a line."""
+    """A frame of `size` (height, width) that gets brighter with its index, in which one more cat has crossed a line."""
     image = np.full((*size, 3), 40 + 20 * index, np.uint8)
     frame = Frame(image, f"shots/{index}.png", index, index / FPS)
-    counts = Counts((), (), (ZoneEvent("in", "gate", 7, "cat", index / FPS),))
+    gate = LineCount("gate", ((0, 0), (1, 1)), {"cat": index + 1}, {})
+    counts = Counts((), (gate,), (ZoneEvent("in", "gate", 7, "cat", index / FPS),))
     return Annotated(Redacted(frame, results or detections(), counts), image)
 
 
@@ -74,12 +87,18 @@ def count_csv(path: Path) -> int:
         return len({row["frame"] for row in csv.DictReader(file)})
 
 
+def count_crossings(path: Path) -> int:
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(int(row["in"]) for row in csv.DictReader(file))
+
+
 def count_image(path: Path) -> int:
     return int(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) is not None)
 
 
 HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track,then,then_score\n"
-COUNTS_HEADER = b"source,frame,pts,place,event,track,label,dwell\n"
+COUNTS_HEADER = b"source,from,to,place,kind,label,entered,left,inside,mean_dwell,in,out\n"
+EVENTS_HEADER = b"source,frame,pts,place,event,track,label,dwell\n"
 CASES = {
     "video": Case(lambda at: VideoSink(at / "x.mp4", MEDIA), lambda n: ["x.mp4"], count_video),
     "jsonl": Case(lambda at: JsonlSink(at / "x.jsonl"), lambda n: ["x.jsonl"], count_jsonl, empty=b""),
@@ -88,9 +107,13 @@ CASES = {
         lambda at: JsonlSink(at / "x.jsonl", append=True), lambda n: ["x.jsonl"], count_jsonl, True, b""
     ),
     "csv-append": Case(lambda at: CsvSink(at / "x.csv", append=True), lambda n: ["x.csv"], count_csv, True, HEADER),
-    "counts": Case(lambda at: CountsSink(at / "x.csv"), lambda n: ["x.csv"], count_csv, empty=COUNTS_HEADER),
+    "counts": Case(lambda at: CountsSink(at / "x.csv"), lambda n: ["x.csv"], count_crossings, empty=COUNTS_HEADER),
     "counts-append": Case(
-        lambda at: CountsSink(at / "x.csv", append=True), lambda n: ["x.csv"], count_csv, True, COUNTS_HEADER
+        lambda at: CountsSink(at / "x.csv", 2 / FPS, True), lambda n: ["x.csv"], count_crossings, True, COUNTS_HEADER
+    ),
+    "events": Case(lambda at: EventsSink(at / "x.csv"), lambda n: ["x.csv"], count_csv, empty=EVENTS_HEADER),
+    "events-append": Case(
+        lambda at: EventsSink(at / "x.csv", append=True), lambda n: ["x.csv"], count_csv, True, EVENTS_HEADER
     ),
     "heatmap": Case(lambda at: HeatmapSink(at / "x.png"), lambda n: ["x.png"], count_image),
     "images": Case(image_folder, lambda n: [f"{i}.png" for i in range(n)], count_image, in_place=True),
@@ -194,6 +217,7 @@ def test_a_folder_of_the_final_name_is_an_error(name: str, tmp_path: Path) -> No
         JsonlSink,
         CsvSink,
         CountsSink,
+        EventsSink,
         HeatmapSink,
         one_image,
         lambda path: open_records(str(path), live=False),

@@ -73,16 +73,21 @@ def model(tmp_path: Path) -> Path:
     return tiny_detector(tmp_path / "m.onnx", size=(HEIGHT, WIDTH))
 
 
+def rows_of(path: str) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def onsight(*arguments: object) -> int:
     return cli.main([str(argument) for argument in arguments])
 
 
 def test_what_happened_is_counted_written_and_drawn(story, here, model, capsys):
-    outputs = ["--output", "out.mp4", "--records", "out.jsonl", "--counts", "out.csv", "--heatmap", "heat.png"]
+    outputs = ["--output", "out.mp4", "--records", "out.jsonl", "--events", "out.csv", "--heatmap", "heat.png"]
+    outputs += ["--counts", "counts.csv", "--counts-every", "2.5s"]
     assert onsight("run", story, "--model", model, "--track", "--zones", "zones.yaml", *outputs, "--json") == 0
 
-    with open("out.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of("out.csv")
     told = [(row["place"], row["event"], row["label"]) for row in rows]
     assert sorted(told) == [
         ("gate", "in", "red"),
@@ -95,6 +100,22 @@ def test_what_happened_is_counted_written_and_drawn(story, here, model, capsys):
     assert [at["enter"], at["leave"]] == pytest.approx([1.0, 3.0], abs=0.15)
     assert [float(row["dwell"]) for row in rows if row["dwell"]] == pytest.approx([2.0], abs=0.2)
     assert rows[0]["source"] == str(story)
+
+    told = {(row["place"], row["label"], float(row["from"])): row for row in rows_of("counts.csv")}
+    assert list(told) == [
+        *(("yard", "green", 0.0), ("gate", "red", 0.0)),
+        *(("yard", "green", 2.5), ("gate", "red", 2.5)),
+        *(("yard", "green", 5.0), ("gate", "red", 5.0)),
+    ]
+    yard, gate = (list(told.values())[first::2] for first in (0, 1))
+    assert [(row["entered"], row["left"], row["inside"]) for row in yard] == [
+        ("1", "0", "1"),
+        ("0", "1", "0"),
+        ("0", "0", "0"),
+    ]
+    assert float(yard[1]["mean_dwell"]) == pytest.approx(2.0, abs=0.2)
+    assert [(row["in"], row["out"]) for row in gate] == [("1", "0"), ("0", "1"), ("0", "0")]
+    assert float(gate[-1]["to"]) == pytest.approx(SECONDS, abs=0.1)
 
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])["sources"][0]
     assert summary["lines"] == {"gate": {"in": {"red": 1}, "out": {"red": 1}}}
@@ -112,7 +133,8 @@ def test_what_happened_is_counted_written_and_drawn(story, here, model, capsys):
     heat = cv2.imread("heat.png")
     assert heat.shape[1] == WIDTH
     assert np.ptp(heat[40:100, 40].astype(int), axis=1).max() > 100, "colour where red walked"
-    assert sorted(path.name for path in here.iterdir()) == ["heat.png", "out.csv", "out.jsonl", "out.mp4", "zones.yaml"]
+    made = ["counts.csv", "heat.png", "out.csv", "out.jsonl", "out.mp4", "zones.yaml"]
+    assert sorted(path.name for path in here.iterdir()) == made
 
 
 def test_who_is_hidden_is_counted(story, here, model, capsys):
@@ -127,6 +149,8 @@ def test_who_is_hidden_is_counted(story, here, model, capsys):
     [
         (["--zones", "zones.yaml"], "'zones' needs 'track'"),
         (["--track", "--counts", "out.csv"], "'counts' needs 'zones'"),
+        (["--track", "--zones", "zones.yaml", "--counts-every", "1h"], "'counts_every' needs 'counts'"),
+        (["--track", "--zones", "spike.yaml"], "edge 2 runs back over edge 1"),
         (["--track", "--zones", "missing.yaml"], "cannot be read"),
         (["--track", "--zones", "empty.yaml"], "neither a zone nor a line"),
         (["--track", "--zones", "two.yaml"], "at least three points, not 2"),
@@ -144,6 +168,7 @@ def test_bad_input_gives_one_line_and_leaves_nothing(arguments, told, story, her
     (here / "empty.yaml").touch()
     (here / "two.yaml").write_text("zones: {a: {points: [[0, 0], [1, 1]]}}")
     (here / "outside.yaml").write_text("zones: {a: {points: [[0, 0], [1, 1], [0, 120]]}}")
+    (here / "spike.yaml").write_text("zones: {a: {points: [[0.2, 0.55], [0.3, 0.7], [0.22, 0.58], [0.81, 0.55]]}}")
     (here / "class.yaml").write_text(ZONES.replace("green", "gren"))
     before = sorted(here.iterdir())
     command = [classifier_path if argument == "CLASSIFIER" else argument for argument in arguments]

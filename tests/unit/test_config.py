@@ -65,6 +65,8 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     zones: zones.yaml
     counts: counts.csv
     masks: masks.yaml
+    counts-every: 1h
+    events: events.csv
     heatmap: heat.png
     redact: person, face
     redact-style: fill
@@ -82,6 +84,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     assert config.classes == ("car", "traffic light")
     assert config.class_thresholds == {"car": 0.6, "traffic light": 0.4}
     assert config.tiles == (3, 2)
+    assert config.counts_every == 3600
     assert (config.then, config.on) == ("breed.onnx", ("dog", "cat"))
     assert config.json_summary is True
 
@@ -239,10 +242,32 @@ def test_a_file_that_is_no_configuration_is_refused(yaml, text: str | bytes, hin
         ({"on": "dog"}, "'on' needs 'then'"),
         ({"counts": "c.csv"}, "'counts' needs 'zones'"),
         ({"counts": "c.csv", "track": True}, "'counts' needs 'zones'"),
+        ({"events": "e.csv", "track": True}, "'events' needs 'zones'"),
+        ({"counts_every": "1h", "zones": "z.yaml", "track": True}, "'counts_every' needs 'counts'"),
     ],
 )
 def test_what_needs_something_else_says_so(given: dict[str, object], told: str) -> None:
     assert reason({**NEEDED, **given}).startswith(told)
+
+
+COUNTING = {**NEEDED, "track": True, "zones": "z.yaml", "counts": "c.csv"}
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h", 3600), ("1d", 86400), ("0.5h", 1800), ("90", 90), (90, 90), (0.5, 0.5)],
+)
+def test_a_duration_is_seconds_or_has_a_unit(given: object, seconds: float) -> None:
+    assert build_config({**COUNTING, "counts_every": given}).counts_every == seconds
+
+
+@pytest.mark.parametrize("given", ["", "0", "0h", "-1h", "1w", "h", "1h30m", "nan", "inf", "1e9", True, [1]])
+def test_what_is_no_duration_is_refused(given: object) -> None:
+    told = reason({**COUNTING, "counts_every": given})
+    assert (
+        told
+        == f"'counts_every' cannot be {given!r}: write seconds, or a number with its unit, as in 90s, 10m, 1h or 1d"
+    )
 
 
 def test_an_empty_file_says_nothing(yaml) -> None:

@@ -214,11 +214,13 @@ def test_without_outputs_there_are_none() -> None:
         ([Media()], {"records": "missing/out.csv"}, "missing"),
         ([Media()], {"counts": "missing/out.csv"}, "missing"),
         ([Media()], {"counts": "out.jsonl"}, ".csv"),
+        ([Media()], {"events": "out.jsonl"}, ".csv"),
         ([Media()], {"heatmap": "out.jpg"}, ".png"),
         ([Media()], {"heatmap": "missing/out.png"}, "missing"),
         ([Media(), Media()], {"heatmap": "out.png"}, "one source at a time"),
         ([FOLDER], {"heatmap": "out.png"}, "one video or camera"),
         ([Media()], {"records": "out.csv", "counts": "./out.csv"}, "two outputs cannot go into one file"),
+        ([Media()], {"events": "out.csv", "counts": "./out.csv"}, "two outputs cannot go into one file"),
         ([IMAGE], {"output": "out.png", "heatmap": "out.png"}, "two outputs cannot go into one file"),
     ],
 )
@@ -230,7 +232,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-SUFFIXES = {"output": "mp4", "records": "jsonl", "counts": "csv", "heatmap": "png"}
+SUFFIXES = {"output": "mp4", "records": "jsonl", "counts": "csv", "events": "csv", "heatmap": "png"}
 
 
 @pytest.mark.parametrize("option", SUFFIXES)

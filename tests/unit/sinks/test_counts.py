@@ -1,87 +1,150 @@
 import csv
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import SinkError
 from pipeline.sinks.counts import CountsSink
-from pipeline.sinks.records import JsonlSink, to_record
-from pipeline.types import Annotated, Classification, Counts, Frame, LineCount, Redacted, ZoneCount, ZoneEvent
+from pipeline.types import Annotated, Classification, Counts, Frame, LineCount, Redacted, ZoneCount
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 NOTHING = Classification(np.empty(0, np.int64), np.empty(0, np.float32), ("cat",))
 
 
-def item(index: int, *events: ZoneEvent) -> Annotated:
-    zone = ZoneCount("yard", ((0, 0), (1, 0), (1, 1)), {"car": 3}, {"car": 2}, {"car": 8.0}, {7: "car"}, {7: 1.23456})
-    line = LineCount("gate", ((0, 0), (1, 0)), {"car": 2, "bus": 1}, {})
-    frame = Frame(IMAGE, "a, b.mp4", index, index / 10)
-    return Annotated(Redacted(frame, NOTHING, Counts((zone,), (line,), events)), IMAGE)
+def yard(
+    entered: Mapping[str, int], left: Mapping[str, int] = {}, stayed: Mapping[str, float] = {}, *inside: str
+) -> ZoneCount:
+    return ZoneCount("yard", ((0, 0), (1, 0), (1, 1)), entered, left, stayed, dict(enumerate(inside, 1)), {})
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
+def gate(inward: Mapping[str, int], outward: Mapping[str, int] = {}) -> LineCount:
+    return LineCount("gate", ((0, 0), (1, 0)), inward, outward)
+
+
+def item(pts: float, zone: ZoneCount | None = None, line: LineCount | None = None, stream: int = 0) -> Annotated:
+    counts = Counts((zone,) if zone else (), (line,) if line else ())
+    return Annotated(Redacted(Frame(IMAGE, f"{'ab'[stream]}.mp4", 0, pts, stream), NOTHING, counts), IMAGE)
+
+
+def table(path: Path) -> list[tuple[str, ...]]:
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return [tuple(row.values()) for row in csv.DictReader(file)]
 
 
-def test_an_event_is_a_row(tmp_path: Path) -> None:
-    sink = CountsSink(tmp_path / "x.csv")
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "x.csv"
+
+
+def test_each_place_and_class_has_a_row_at_the_end(path: Path) -> None:
+    sink = CountsSink(path)
+    sink.write(item(0.0, yard({}), gate({})))
     sink.write(
-        item(3, ZoneEvent("enter", "yard", 7, "car", 0.3), ZoneEvent("in", "gate", 8, 'big "car"', 0.2512345678))
+        item(7.5, yard({"car": 3, "bus": 1}, {"car": 2}, {"car": 5.0}, "car", "bus"), gate({"car": 2}, {"bus": 1}))
     )
-    sink.write(item(4))
-    sink.write(item(5, ZoneEvent("lost", "yard", 7, "car", 0.4, 0.12345)))
     sink.close()
-    names = ("source", "frame", "pts", "place", "event", "track", "label", "dwell")
-    assert rows_of(tmp_path / "x.csv") == [
-        dict(zip(names, row, strict=True))
-        for row in (
-            ("a, b.mp4", "3", "0.3", "yard", "enter", "7", "car", ""),
-            ("a, b.mp4", "3", "0.251235", "gate", "in", "8", 'big "car"', ""),
-            ("a, b.mp4", "5", "0.4", "yard", "lost", "7", "car", "0.123"),
-        )
+    assert path.read_text().splitlines() == [
+        "source,from,to,place,kind,label,entered,left,inside,mean_dwell,in,out",
+        "a.mp4,0.0,7.5,yard,zone,car,3,2,1,2.5,,",
+        "a.mp4,0.0,7.5,yard,zone,bus,1,0,1,,,",
+        "a.mp4,0.0,7.5,gate,line,car,,,,,2,0",
+        "a.mp4,0.0,7.5,gate,line,bus,,,,,0,1",
     ]
 
 
-def test_a_frame_without_counts_gives_no_row(tmp_path: Path) -> None:
-    sink = CountsSink(tmp_path / "x.csv")
-    sink.write(Annotated(Redacted(item(0).frame, NOTHING), IMAGE))
+def test_where_nobody_came_there_are_zeros(path: Path) -> None:
+    sink = CountsSink(path)
+    sink.write(item(0.0, yard({}), gate({})))
     sink.close()
-    assert rows_of(tmp_path / "x.csv") == []
+    assert table(path) == [
+        ("a.mp4", "0.0", "0.0", "yard", "zone", "", "0", "0", "0", "", "", ""),
+        ("a.mp4", "0.0", "0.0", "gate", "line", "", "", "", "", "", "0", "0"),
+    ]
 
 
-def test_events_of_a_camera_are_appended_but_not_to_another_table(tmp_path: Path) -> None:
-    for index in range(2):
-        sink = CountsSink(tmp_path / "x.csv", append=True)
-        sink.write(item(index, ZoneEvent("out", "gate", 1, "car", index / 10)))
+def test_each_interval_counts_anew_and_its_rows_are_there_when_it_is_over(path: Path) -> None:
+    sink = CountsSink(path, every=10.0, append=True)
+    sink.write(item(0.1, yard({"car": 1}, {}, {}, "car")))
+    sink.write(item(9.9, yard({"car": 2}, {"car": 1}, {"car": 4.0}, "car")))
+    assert table(path) == []
+    sink.write(item(10.0, yard({"car": 2, "bus": 1}, {"car": 2}, {"car": 12.0}, "bus")))
+    assert table(path) == [("a.mp4", "0.0", "10.0", "yard", "zone", "car", "2", "1", "1", "4.0", "", "")]
+    sink.write(item(14.0, yard({"car": 2, "bus": 1}, {"car": 2}, {"car": 12.0}, "bus")))
+    sink.close()
+    assert table(path)[1:] == [
+        ("a.mp4", "10.0", "14.0", "yard", "zone", "car", "0", "1", "0", "8.0", "", ""),
+        ("a.mp4", "10.0", "14.0", "yard", "zone", "bus", "1", "0", "1", "", "", ""),
+    ]
+
+
+def test_an_interval_without_a_frame_has_no_rows(path: Path) -> None:
+    sink = CountsSink(path, every=10.0)
+    for pts, crossed in ((5.0, 1), (35.0, 3), (41.0, 3)):
+        sink.write(item(pts, None, gate({"car": crossed})))
+    sink.close()
+    assert [(row[1], row[2], row[-2]) for row in table(path)] == [
+        ("0.0", "10.0", "1"),
+        ("30.0", "40.0", "2"),
+        ("40.0", "41.0", "0"),
+    ]
+
+
+def test_sources_have_intervals_of_their_own(path: Path) -> None:
+    sink = CountsSink(path, every=10.0)
+    for stream, pts, crossed in ((0, 5.0, 1), (1, 2.0, 0), (0, 11.0, 1), (1, 3.0, 4)):
+        sink.write(item(pts, None, gate({"car": crossed}), stream))
+    sink.close()
+    assert [(row[0], row[1], row[-2]) for row in table(path)] == [
+        ("a.mp4", "0.0", "1"),
+        ("a.mp4", "10.0", "0"),
+        ("b.mp4", "0.0", "4"),
+    ]
+
+
+def test_a_frame_without_places_or_time_gives_no_row(path: Path) -> None:
+    sink = CountsSink(path)
+    sink.write(Annotated(Redacted(Frame(IMAGE, "a.mp4", 0, 0.0), NOTHING), IMAGE))
+    sink.close()
+    assert table(path) == []
+
+
+def test_a_run_that_fails_leaves_what_it_has_counted(path: Path) -> None:
+    sink = CountsSink(path)
+    sink.write(item(1.0, None, gate({"car": 1})))
+    sink.close(whole=False)
+    assert [row[-2] for row in table(path.with_name("x.partial.csv"))] == ["1"]
+
+
+def test_runs_of_a_camera_are_appended_but_not_to_a_log_of_events(path: Path) -> None:
+    for _ in range(2):
+        sink = CountsSink(path, append=True)
+        sink.write(item(1.0, None, gate({"car": 1})))
         sink.close()
-    assert [row["frame"] for row in rows_of(tmp_path / "x.csv")] == ["0", "1"]
-    (tmp_path / "other.csv").write_text("source,frame\n")
+    assert len(table(path)) == 2
+    path.write_text("source,frame,pts,place,event,track,label,dwell\n")
     with pytest.raises(SinkError, match="has other columns"):
-        CountsSink(tmp_path / "other.csv", append=True)
+        CountsSink(path, append=True)
 
 
-def test_records_carry_zones_lines_and_events_where_there_are_some() -> None:
-    seen = item(3, ZoneEvent("leave", "yard", 7, "car", 0.3, 2.0))
-    record = to_record(seen.frame, seen.results, seen.counts)
-    assert list(record)[-4:] == ["results", "zones", "lines", "events"]
-    assert record["zones"]["yard"] == {
-        "inside": {"car": 1},
-        "entered": {"car": 3},
-        "left": {"car": 2},
-        "dwell": {"7": 1.235},
-        "mean_dwell": 4.0,
-    }
-    assert record["lines"] == {"gate": {"in": {"car": 2, "bus": 1}, "out": {}}}
-    assert record["events"] == [
-        {"event": "leave", "zone": "yard", "track": 7, "label": "car", "pts": 0.3, "dwell": 2.0}
-    ]
-    assert list(to_record(seen.frame, seen.results))[-1] == "results"
-
-
-def test_the_record_of_a_sink_carries_them(tmp_path: Path) -> None:
-    sink = JsonlSink(tmp_path / "x.jsonl")
-    sink.write(item(0))
+@given(
+    st.lists(st.tuples(st.integers(1, 200), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30),
+    st.sampled_from([0.1, 0.3, 1.0, 7.0, 100.0]),
+)
+def test_intervals_add_up_to_the_run(tmp_path_factory, steps, every):
+    path = tmp_path_factory.mktemp("sums") / "x.csv"
+    sink, tenths, car, bus = CountsSink(path, every), 0, 0, 0
+    for step, cars, buses in steps:
+        tenths, car, bus = tenths + step, car + cars, bus + buses
+        sink.write(item(tenths / 10, None, gate({"car": car}, {"bus": bus})))
     sink.close()
-    assert '"lines":{"gate":{"in":{"car":2,"bus":1},"out":{}}}' in (tmp_path / "x.jsonl").read_text()
+    rows = table(path)
+    assert sum(int(row[-2]) for row in rows) == car
+    assert sum(int(row[-1]) for row in rows) == bus
+    times = [(float(row[1]), float(row[2])) for row in rows[::2]]
+    assert all(before[1] <= after[0] + 1e-6 for before, after in itertools.pairwise(times))
+    assert times[-1][1] == pytest.approx(tenths / 10)
