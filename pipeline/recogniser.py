@@ -78,7 +78,7 @@ class Recogniser:
         if contract.task == "classify":
             return best_classes(outputs["scores"], contract.labels, settings.top_k, settings.thresholds_C)
         rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
-        return find_objects(*rows, geometry, contract.labels, settings.lowest_C, settings.iou, settings.classes)
+        return find_objects(*rows, geometry, contract.labels, settings.lowest_C, settings.iou, settings.kept)
 
     def _hidden(self, outputs: Outputs, geometry: Geometry) -> NDArray[np.float32] | None:
         settings = self._settings

@@ -20,9 +20,10 @@ class Settings:
     """The choices of a run where it made any, the contract's defaults elsewhere.
 
     `thresholds_C` (float32 [C], the lowest score of each class), `top_k`, `iou` and `classes` (label ids; None: all)
-    say what is shown. `lowest_C` (float32 [C]) are the lowest scores of the boxes that are kept: below `thresholds_C`
-    where they may continue a track. `hide` are the label ids to hide, from the score `hide_threshold` on; None: nothing
-    is hidden. `tiles` are the columns and rows that a frame is cut into; None: it is looked at as a whole only.
+    say what is shown. `lowest_C` (float32 [C], lowest scores) and `kept` (label ids; None: all) say what is kept of the
+    model's boxes: where the run tracks, lower scores too, which may continue a track, and all classes, since the track
+    has the last word on them. `hide` are the label ids to hide, from the score `hide_threshold` on; None: nothing is
+    hidden. `tiles` are the columns and rows that a frame is cut into; None: it is looked at as a whole only.
     """
 
     thresholds_C: NDArray[np.float32]
@@ -30,6 +31,7 @@ class Settings:
     top_k: int = 0
     iou: float | None = None
     classes: frozenset[int] | None = None
+    kept: frozenset[int] | None = None
     hide: frozenset[int] | None = None
     hide_threshold: float = 0.0
     tiles: tuple[int, int] | None = None
@@ -80,11 +82,13 @@ def settle(
     if iou is not None and not detector.nms:
         raise ConfigError("'iou' has no effect on this model: its graph leaves no overlapping boxes to suppress")
     lowest_C = _LOW * thresholds_C if track else thresholds_C
+    shown = find_labels(classes, contract.labels) if classes else None
     return Settings(
         thresholds_C,
         lowest_C,
         iou=(detector.iou if iou is None else iou) if detector.nms else None,
-        classes=find_labels(classes, contract.labels) if classes else None,
+        classes=shown,
+        kept=None if track else shown,
         hide=find_labels(redact, contract.labels) if redact else None,
         hide_threshold=min(float(lowest_C.min()), detector.threshold),
         tiles=tiles,

@@ -240,7 +240,7 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         sources = [Masked(source, settled_masks[source.stream]) for source in sources]
     stages: dict[str, Stage] = {}
     if config.track:
-        stages["track"] = Tracker(settings.thresholds_C, settings.hide or frozenset())
+        stages["track"] = Tracker(settings.thresholds_C, settings.classes, settings.hide or frozenset())
     if config.then:
         stages["look"] = open_second(config, model, settings, threads)
     if zones is not None:

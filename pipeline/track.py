@@ -32,6 +32,7 @@ class Tracker:
     Args:
         threshold: the lowest score that is shown, and with which a track may begin; float32 [C]: that of each class.
             A detection below it stays only if it continues a track.
+        classes: the label ids that are shown, asked of the track where there is one; None: all.
         hide: the label ids that the run hides: a box is hidden, too, when its track is of such a class and the model
             took it for another in this frame.
 
@@ -39,10 +40,16 @@ class Tracker:
         ConfigError: the packages of the extra `track` are not installed.
     """
 
-    def __init__(self, threshold: float | NDArray[np.float32], hide: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        threshold: float | NDArray[np.float32],
+        classes: frozenset[int] | None = None,
+        hide: frozenset[int] = frozenset(),
+    ) -> None:
         with needing("track"):
             import supervision  # noqa: F401
             import trackers  # noqa: F401
+        self._classes = None if classes is None else sorted(classes)
         self._hide = sorted(hide)
         self._sources: defaultdict[int, _SourceTracker] = defaultdict(lambda: _SourceTracker(threshold))
 
@@ -58,6 +65,8 @@ class Tracker:
         tracked, hide_N4 = self._sources[frame.stream](found, frame.pts), recognised.hide_N4
         if hide_N4 is not None and self._hide:
             hide_N4 = np.concatenate((hide_N4, tracked.boxes_N4[np.isin(tracked.labels_N, self._hide)]))
+        if self._classes is not None:  # only now: what is hidden has to be hidden, shown or not
+            tracked = tracked.where(np.isin(tracked.labels_N, self._classes))
         return replace(recognised, results=tracked, hide_N4=hide_N4)
 
 

@@ -118,6 +118,12 @@ def test_what_is_hidden_is_looked_for_even_if_it_is_not_shown() -> None:
     assert settle(detector(), redact=["cat"]).classes is None
 
 
+@pytest.mark.parametrize(("track", "kept"), [(False, {2}), (True, None)])
+def test_all_classes_are_kept_where_a_track_decides_which_are_shown(track: bool, kept: set[int] | None) -> None:
+    settings = settle(detector(), classes=["car"], track=track)
+    assert (settings.classes, settings.kept) == ({2}, kept)
+
+
 @pytest.mark.parametrize(
     ("contract", "choice", "reason"),
     [

@@ -203,6 +203,14 @@ def test_objects_are_followed_from_source_to_records_and_each_source_counts_its_
         assert len(dict(seen)) == len(seen)
 
 
+@pytest.mark.parametrize("track", [False, True])
+def test_what_is_followed_is_shown_by_its_class(clip, detector_path, track):
+    items = list(recognise(str(clip), detector_path, track=track, classes="green", draw=False))
+    assert [[item.results.names[label] for label in item.results.labels_N] for item in items] == [["green"]] * 20
+    if track:
+        assert [item.results.tracks_N.tolist() for item in items[1:]] == [[2]] * 19, "red is number 1"
+
+
 def test_a_run_that_does_not_track_says_nothing_of_tracks(clip, tmp_path, detector_path):
     run(str(clip), detector_path, records=tmp_path / "out.jsonl")
     assert not [each for record in records_of(tmp_path / "out.jsonl") for each in record["results"] if "track" in each]

@@ -130,6 +130,32 @@ def test_a_detector_that_changes_its_mind_does_not_lose_the_object():
     assert [float(each.scores_N[0]) for each in followed] == pytest.approx([score for _, score in seen])
 
 
+def test_a_class_that_is_shown_is_that_of_the_track():
+    tracker = Tracker(THRESHOLD, classes=frozenset({0}))
+    other = ((300, 100, 380, 160), 0.9, 1)  # a truck
+    seen = [(0, 0.9), (0, 0.9), (1, 0.5), (0, 0.3), (1, 0.7), (1, 0.9)]
+    followed = [follow(tracker, boxes((PLACE, score, label), other), n / 25) for n, (label, score) in enumerate(seen)]
+    # Car: 0.9 and 1.2; truck: 0.5, 1.2 and 2.1.
+    assert [each.tracks_N.tolist() for each in followed] == [[0], [1], [1], [1], [1], []]
+    assert [each.labels_N.tolist() for each in followed] == [[0]] * 5 + [[]]
+    assert followed[2].scores_N.tolist() == pytest.approx([0.5])
+
+
+def test_without_a_number_a_box_is_shown_by_its_own_class():
+    found = boxes((PLACE, 0.9, 0), ((300, 100, 380, 160), 0.9, 1))
+    assert follow(Tracker(THRESHOLD, classes=frozenset({1})), found, 0.0).labels_N.tolist() == [1]
+
+
+def test_what_is_hidden_is_hidden_though_the_run_does_not_show_it():
+    tracker, nothing = Tracker(THRESHOLD, frozenset({1}), hide=frozenset({2})), np.empty((0, 4), np.float32)
+    for pts in (0.0, 0.04):
+        tracker(Recognised(frame(pts), boxes((PLACE, 0.9, 2)), np.array([PLACE], np.float32)))
+    erring = tracker(Recognised(frame(0.08), boxes((PLACE, 0.4, 1)), nothing))
+    assert len(erring.results) == 0
+    assert erring.hide_N4 is not None
+    assert erring.hide_N4.tolist() == [list(PLACE)]
+
+
 def test_two_classes_on_one_object_are_one_track():
     twice = boxes((PLACE, 0.9, 0), ((101, 100, 181, 161), 0.7, 1))
     assert numbers(Tracker(THRESHOLD), twice, 0.0, 0.04, 0.08) == [[0, 0], [1, 0], [1, 0]]
@@ -149,7 +175,7 @@ def test_what_has_to_be_hidden_is_passed_on_as_it_is():
 
 
 def test_a_track_of_a_hidden_class_is_hidden_when_the_model_errs():
-    tracker, nothing = Tracker(THRESHOLD, frozenset({2})), np.empty((0, 4), np.float32)
+    tracker, nothing = Tracker(THRESHOLD, hide=frozenset({2})), np.empty((0, 4), np.float32)
     for pts in (0.0, 0.04):
         tracker(Recognised(frame(pts), boxes((PLACE, 0.9, 2)), np.array([PLACE], np.float32)))
     erring = tracker(Recognised(frame(0.08), boxes((PLACE, 0.4, 1), ((300, 100, 380, 160), 0.9, 0)), nothing))
