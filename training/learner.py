@@ -103,9 +103,11 @@ class Learner(pl.LightningModule):
             if loss.device.type != "cpu" and self.global_step % _CHECK_EVERY:
                 return
         if self.watch and not self.trainer.strategy.reduce_boolean_decision(bool(self.finite), all=True):
+            precision = self.recipe.run.precision
+            exact = f", run.precision=32-true (now {precision})" if "16" in precision else ""
             raise OnsightError(
                 f"the loss is no number any more, in epoch {self.current_epoch + 1} by step {self.global_step + 1}: "
-                f"lower optimiser.lr (now {self.lr:g}), set optimiser.clip=1, or warm up longer; "
+                f"lower optimiser.lr (now {self.lr:g}), set optimiser.clip=1{exact}, or warm up longer; "
                 "checkpoints saved before are intact"
             )
 
