@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from training.box_listing import BoxEntry, BoxListing
-from training.coco_file import CocoBox, CocoContent, CocoImage, read_content
+from training.coco_file import BrokenBox, CocoBox, CocoContent, CocoImage, read_content
 from training.findings import Finding, error, plural, shorten
 from training.folders import files_in, folders_in
 from training.listing import SPLITS, Split, name_in
@@ -57,11 +57,11 @@ def list_coco(path: Path, files: Mapping[Split | None, Path]) -> BoxListing:
     findings: list[Finding] = []
     classes: dict[str, None] = {}
     for split, file in files.items():
-        content = read_content(file)
+        content, broken = read_content(file)
         classes |= dict.fromkeys(_classes_of(content))
         found, places = _find_pictures(content.images, file)
         entries += _gather(content, found, split)
-        findings += _judge(content, found, places, file, root)
+        findings += [*_judge_broken(broken, found, file, root), *_judge(content, found, places, file, root)]
     return BoxListing(
         root, next(iter(files.values())) if len(files) == 1 else path, tuple(entries), (*classes,), (*findings,)
     )
@@ -143,6 +143,19 @@ def _gather(content: CocoContent, pictures: Mapping[int, Path], split: Split | N
             boxes_N4=np.concatenate([xywh_N4[:, :2], xywh_N4[:, :2] + xywh_N4[:, 2:]], 1),
             crowd_N=np.array([box.iscrowd for box in there], np.bool_),
             area_N=np.array(areas, np.float64),
+        )
+
+
+def _judge_broken(
+    broken: Sequence[BrokenBox], pictures: Mapping[int, Path], file: Path, root: Path
+) -> Iterator[Finding]:
+    if broken:
+        more = f"; and {len(broken) - 1:,} more ({shorten([each.name for each in broken[1:]])})" if broken[1:] else ""
+        named = dict.fromkeys(pictures[n] for each in broken if isinstance(n := each.image_id, int) and n in pictures)
+        yield error(
+            "broken",
+            f"{file}: {broken[0].name} {broken[0].why}{more}: correct or remove",
+            [(name_in(root, picture),) for picture in named],
         )
 
 

@@ -215,8 +215,20 @@ def test_files_that_are_not_in_the_format(tmp_path: Path, text: str, told: str) 
 def test_boxes_that_are_none(tmp_path: Path, box: Any) -> None:
     values = content()
     values["annotations"][1]["bbox"] = box
+    file = write(tmp_path, values)
+    why = "has no usable bbox: x, y, width and height have to be finite numbers, no size below 0: correct or remove"
+    assert refusal(file) == f"{file}: annotation 2 {why}"
+    del values["annotations"][1]["id"]
+    assert refusal(write(tmp_path, values)) == f"{file}: number 2 of its annotations {why}"
+
+
+def test_several_broken_annotations_are_named_in_one_line(tmp_path: Path) -> None:
+    values = content()
+    values["annotations"] += [{**values["annotations"][0], "id": 30 + n, "bbox": [1, 2, 3]} for n in range(5)]
+    values["annotations"][1] = 5
     told = refusal(write(tmp_path, values))
-    assert "number 2 of its annotations has no usable bbox: x, y, width and height have to be finite" in told
+    assert "number 2 of its annotations is broken: input should be an object" in told
+    assert told.endswith("; and 5 more (annotation 30, annotation 31, annotation 32 and 2 more): correct or remove")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +247,8 @@ def test_boxes_that_are_none(tmp_path: Path, box: Any) -> None:
 def test_values_that_do_not_fit(tmp_path: Path, kind: str, key: str, value: Any) -> None:
     values = content()
     values[kind][0][key] = value
-    assert f"number 1 of its {kind} has no usable {key}: " in refusal(write(tmp_path, values))
+    name = "annotation 1" if kind == "annotations" else f"number 1 of its {kind}"
+    assert f"{name} has no usable {key}: " in refusal(write(tmp_path, values))
 
 
 def test_ids_that_lead_nowhere_or_to_two(tmp_path: Path) -> None:

@@ -139,6 +139,25 @@ def test_label_files_that_are_broken_are_told_together(tmp_path: Path) -> None:
     assert not {"empty_box", "outside_box"} & {kind for _, kind in kinds(report)}
 
 
+def test_annotations_that_are_broken_are_told_and_the_check_goes_on(tmp_path: Path) -> None:
+    root = write_coco(tmp_path, {"train": scenes("a", 14)}, CLASSES)
+
+    def change(content: Any) -> None:
+        for number, bbox in enumerate(([1, 2, 3], ["x", 2, 3, 4], [0, float("nan"), 5, 5], [0, 0, -5, 5])):
+            content["annotations"].append({"id": 90 + number, "image_id": number % 3, "category_id": 1, "bbox": bbox})
+
+    edit(root / "train.json", change)
+    report = check_boxes(root)
+    finding = only(report)
+    assert (finding.severity, finding.kind) == ("error", "broken")
+    assert finding.message.startswith(
+        f"{root / 'train.json'}: annotation 90 has no usable bbox: x, y, width and height"
+    )
+    assert finding.message.endswith("; and 3 more (annotation 91, annotation 92, annotation 93): correct or remove")
+    assert finding.files == (("images/a0.png",), ("images/a1.png",), ("images/a2.png",))
+    assert (report.images, report.boxes) == (14, 28)
+
+
 # Pictures, as for classifiers
 
 
