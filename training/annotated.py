@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError
+from training.box_edges import cut_at_edge
 from training.box_layouts import need_boxes
 from training.box_listing import BoxEntry, BoxListing
+from training.box_refusals import refuse_errors, refuse_other_sizes
 from training.findings import plural, shorten
 from training.listing import Split
 from training.splits import apply_split, complete_splits, write_split
@@ -24,11 +26,12 @@ class AnnotatedImage:
 
     Args:
         width, height: in pixels, as the data set says or, where it does not, as the file has them, upright.
-        boxes_N4: float32 [N, 4], xyxy in pixels of the picture. They may reach out of it.
+        boxes_N4: float32 [N, 4], xyxy in pixels of the picture, in which they lie.
         labels_N: int64 [N], indices into the labels.
         crowd_N: bool [N], whether a box need not be found, and what is found in it is no mistake: a crowd of COCO, what
             is difficult in VOC.
-        area_N: float64 [N], square pixels of the object itself where the data set knows them, of its box elsewhere.
+        area_N: float64 [N], square pixels of the object itself where the data set knows them, of its box elsewhere;
+            cut at the edge of the picture by the share that its box is.
     """
 
     path: Path
@@ -50,13 +53,15 @@ class AnnotatedSet:
     Args:
         file: what was read: a JSON, a YAML, or a folder.
         labels: what `labels_N` of the pictures counts in.
-        dropped: how many boxes without any area were left out.
+        dropped: how many boxes without any area in their picture were left out.
+        cut: how many boxes reached out of their picture and were cut at its edge.
     """
 
     file: Path
     labels: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
     dropped: int = 0
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +103,10 @@ def read_annotated(data: Path, labels: tuple[str, ...]) -> AnnotatedSet:
     if len(found.splits) > 1:
         raise ConfigError(f"{data} has several splits: give {' or '.join(str(data / split) for split in found.splits)}")
     listing = found.read()
-    _refuse_errors(listing)
-    return _number(listing.file, listing.entries, labels)
+    refuse_errors(listing)
+    numbered = _number(listing.file, listing.entries, labels)
+    _refuse_empty(listing, [numbered])
+    return numbered
 
 
 def read_splits(
@@ -119,10 +126,14 @@ def read_splits(
         split: a file that `AnnotatedSplits.write_split` made; its split is used again.
 
     Raises:
-        ConfigError, SourceError: as `read_annotated`; or the data set is not the one that `split` was made from.
+        ConfigError, SourceError: as `read_annotated`; a picture has another size than its annotation states; or the
+            data set is not the one that `split` was made from.
     """
-    listing = need_boxes(path).read()
-    _refuse_errors(listing)
+    data = need_boxes(path)
+    listing = data.read()
+    refuse_errors(listing)
+    if data.layout != "yolo":  # it states no sizes: its pictures have been asked for theirs
+        refuse_other_sizes(listing)
     by_rarest = listing.by_rarest()
     if split is None:
         splits, notes = complete_splits(by_rarest, val_fraction, test_fraction, seed)
@@ -132,30 +143,33 @@ def read_splits(
     for entry, one in zip(listing.entries, splits, strict=True):
         parts[one].append(entry)
     sets = {one: _number(listing.file, part, listing.classes) for one, part in parts.items()}
+    _refuse_empty(listing, sets.values())
     rows = [(listing.name(e.path), e.label, one) for e, one in zip(by_rarest.entries, splits, strict=True)]
-    return AnnotatedSplits(
-        listing.classes, sets, tuple(rows), (*(finding.message for finding in listing.findings), *notes)
-    )
+    told = [*(finding.message for finding in listing.findings), *_tell_cut(sets.values()), *notes]
+    return AnnotatedSplits(listing.classes, sets, tuple(rows), tuple(told))
 
 
-def _refuse_errors(listing: BoxListing) -> None:
-    for finding in listing.findings:
-        if finding.severity == "error":
-            raise (SourceError if finding.kind == "missing_file" else ConfigError)(finding.message)
-    if unread := [entry.path for entry in listing.entries if not all(entry.size)]:
-        which = f"{plural(len(unread), 'picture')} ({shorten([listing.name(path) for path in unread])})"
-        raise SourceError(
-            f"cannot read {which} of {listing.file}, to which its boxes are relative: remove or copy again"
-        )
-    if not any(entry.solid.any() for entry in listing.entries):
+def _refuse_empty(listing: BoxListing, sets: Iterable[AnnotatedSet]) -> None:
+    if not any(len(image) for one in sets for image in one.images):
         pictures = plural(len(listing.entries), "picture")
         raise ConfigError(f"{listing.file} has no boxes: there is nothing to find in its {pictures}")
 
 
+def _tell_cut(sets: Collection[AnnotatedSet]) -> Iterator[str]:
+    """A line on the boxes that are not as the data set has them, if there are any."""
+    cut, dropped = sum(one.cut for one in sets), sum(one.dropped for one in sets)
+    told = [f"{plural(cut, 'box', 'boxes')} cut at the edge of the picture"] if cut else []
+    told += [f"{plural(dropped, 'box', 'boxes')} without area in the picture left out"] if dropped else []
+    if told:
+        yield f"{', '.join(told)}: onsight data check names them"
+
+
 def _number(file: Path, entries: Sequence[BoxEntry], labels: tuple[str, ...]) -> AnnotatedSet:
     numbers = _match_classes(file, entries, labels)
-    images = tuple(_number_image(entry, numbers) for entry in entries)
-    return AnnotatedSet(file, labels, images, sum(len(entry.labels) for entry in entries) - sum(map(len, images)))
+    found = [cut_at_edge(entry) for entry in entries]
+    images = tuple(_number_image(entry, numbers) for entry, _ in found)
+    dropped = sum(len(entry.labels) for entry in entries) - sum(map(len, images))
+    return AnnotatedSet(file, labels, images, dropped, sum(cut for _, cut in found))
 
 
 def _match_classes(file: Path, entries: Sequence[BoxEntry], labels: tuple[str, ...]) -> dict[str, int]:
@@ -173,13 +187,12 @@ def _match_classes(file: Path, entries: Sequence[BoxEntry], labels: tuple[str, .
 
 def _number_image(entry: BoxEntry, numbers: Mapping[str, int]) -> AnnotatedImage:
     width, height = entry.size
-    solid_N = entry.solid
     return AnnotatedImage(
         path=entry.path,
         width=width,
         height=height,
-        boxes_N4=entry.boxes_N4[solid_N].astype(np.float32),
-        labels_N=np.array([numbers[label] for label in entry.labels], np.int64)[solid_N],
-        crowd_N=entry.crowd_N[solid_N],
-        area_N=entry.area_N[solid_N],
+        boxes_N4=entry.boxes_N4.astype(np.float32),
+        labels_N=np.array([numbers[label] for label in entry.labels], np.int64),
+        crowd_N=entry.crowd_N,
+        area_N=entry.area_N,
     )

@@ -98,13 +98,12 @@ class BoxPictures(Pictures):
         return self._placed(self._boxed(pictures))
 
     def _boxes(self, index: int) -> Boxed:
-        """The picture as it is before it is augmented; boxes are cut at its edge."""
+        """The picture as it is before it is augmented."""
         image, sample = self[index], self.samples[index]
-        whole = np.array([sample.width, sample.height] * 2, np.float32)
-        scale = np.array([image.shape[2], image.shape[1]] * 2, np.float32) / whole
-        boxes_N4 = sample.boxes_N4.clip(0, whole)
-        kept_N = ~sample.crowd_N & (boxes_N4[:, 2:] > boxes_N4[:, :2]).all(1)
-        return Boxed(image, torch.from_numpy(boxes_N4[kept_N] * scale), torch.from_numpy(sample.labels_N[kept_N]))
+        scale = np.array([image.shape[2] / sample.width, image.shape[1] / sample.height] * 2, np.float32)
+        alone_N = ~sample.crowd_N
+        boxes_N4 = sample.boxes_N4[alone_N] * scale
+        return Boxed(image, torch.from_numpy(boxes_N4), torch.from_numpy(sample.labels_N[alone_N]))
 
     def _placed(self, boxed: Boxed) -> Boxed:
         """At the input's size, by the rule of the contract."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -182,6 +183,22 @@ def test_loss_that_is_no_number_ends_the_run(
         train(load_recipe(recipe_file, [f"data.path={data}", f"run.precision={precision}"]), tmp_path / "run")
 
 
+def test_boxes_that_are_cut_or_left_out_are_told_before_training(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_shapes(tmp_path / "shapes", 4, 0, 0)
+    content = json.loads((data / "train.json").read_text())
+    content["annotations"][0]["bbox"] = [-9, 0, 40, 40]
+    content["annotations"].append({**content["annotations"][0], "bbox": [5, 90, 9, 9]})
+    (data / "train.json").write_text(json.dumps(content))
+    words = [f"data.path={data}", "data.val_fraction=0", "data.test_fraction=0", "epochs=1"]
+    assert train(load_recipe(recipe_file, words), tmp_path / "run").code == 0
+    lines = capsys.readouterr().err.splitlines()
+    told = "1 box cut at the edge of the picture, 1 box without area in the picture left out: onsight data check names"
+    assert [line for line in lines if line.startswith("1 box")] == [f"{told} them"]
+    assert lines.index(f"{told} them") < lines.index(f"run: {tmp_path / 'run'}")
+
+
 def test_unfit_data_is_refused(recipe_file: Path, data: Path, tmp_path: Path) -> None:
     def refusal(*words: str, path: Path = data) -> str:
         with pytest.raises((ConfigError, SourceError)) as caught:
@@ -200,4 +217,7 @@ def test_unfit_data_is_refused(recipe_file: Path, data: Path, tmp_path: Path) ->
     one = write_coco(tmp_path / "one", {"train": crowded, "val": crowded}, CLASSES)
     assert "has 1 class without boxes to train on (square)" in refusal(path=one)
     assert "multiples of 32 pixels, not 200 x 200" in refusal("input.size=200")
+    other = write_shapes(tmp_path / "other", 4, 2, 2)
+    cv2.imwrite(str(other / "images" / "test1.png"), np.zeros((96, 72, 3), np.uint8))
+    assert "test1.png has 72 x 96 pixels upright, and 96 x 72 by its annotation" in refusal(path=other)
     assert "has no feature maps at the strides" in refusal("model.backbone=timm:vit_tiny_patch16_224")

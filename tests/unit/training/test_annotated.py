@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, SourceError
-from training.annotated import read_annotated
+from training.annotated import read_annotated, read_splits
 
 LABELS = ("person", "car", "traffic light")
 
@@ -79,11 +79,44 @@ def test_boxes_without_area_are_dropped_and_counted(tmp_path: Path) -> None:
     assert [len(image) for image in found.images] == [2, 0]
 
 
-def test_boxes_may_begin_outside_the_picture(tmp_path: Path) -> None:
+def test_boxes_are_cut_at_the_edge_and_their_areas_with_them(tmp_path: Path) -> None:
     values = content()
-    values["annotations"][0]["bbox"] = [-1.5, -2, 10, 20]
-    np.testing.assert_array_equal(
-        read_annotated(write(tmp_path, values), LABELS).images[0].boxes_N4[0], [-1.5, -2, 8.5, 18]
+    values["annotations"][0] |= {"bbox": [-5, 40, 20, 16], "area": 160}  # three quarters wide, half high
+    values["annotations"][1]["bbox"] = [60, -3, 8, 6]
+    values["annotations"] += [
+        {"image_id": 7, "category_id": 90, "bbox": [64, 5, 9, 9]},  # at the edge, and outside
+        {"image_id": 7, "category_id": 90, "bbox": [70, 60, 9, 9]},
+        {"image_id": 3, "category_id": 90, "bbox": [20, 20, 12.5, 12]},  # out by less than a pixel: rounding
+    ]
+    found = read_annotated(write(tmp_path, values), LABELS)
+    first, second = found.images
+    np.testing.assert_array_equal(first.boxes_N4, [[0, 40, 15, 48], [60, 0, 64, 3]])
+    np.testing.assert_array_equal(first.area_N, [160 * 3 / 8, 12])
+    np.testing.assert_array_equal(first.labels_N, [1, 0])
+    np.testing.assert_array_equal(first.crowd_N, [False, True])
+    np.testing.assert_array_equal(second.boxes_N4, [[20, 20, 32, 32]])
+    assert (found.cut, found.dropped) == (2, 2)
+
+
+def test_a_set_with_all_boxes_outside_has_none(tmp_path: Path) -> None:
+    values = content()
+    for annotation in values["annotations"]:
+        annotation["bbox"] = [70, 0, 5, 5]
+    assert "has no boxes: there is nothing to find in its 2 pictures" in refusal(write(tmp_path, values))
+
+
+def test_what_training_changes_of_the_boxes_is_one_line(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    assert read_splits(file, val_fraction=0, test_fraction=0).notes == ()
+    values = content()
+    values["annotations"][0]["bbox"] = [-5, 2, 10, 20]
+    assert read_splits(write(tmp_path, values), val_fraction=0, test_fraction=0).notes == (
+        "1 box cut at the edge of the picture: onsight data check names them",
+    )
+    values["annotations"] += [{"image_id": 3, "category_id": 90, "bbox": [40, 5, 3, 3]}] * 2
+    assert read_splits(write(tmp_path, values), val_fraction=0, test_fraction=0).notes == (
+        "1 box cut at the edge of the picture, 2 boxes without area in the picture left out: "
+        "onsight data check names them",
     )
 
 

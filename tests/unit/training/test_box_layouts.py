@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 from support.annotations import WRITERS, Object, Scene, write_coco, write_voc, write_yolo
 
 from pipeline.errors import ConfigError, SourceError
@@ -127,3 +128,31 @@ def test_a_picture_whose_size_nobody_knows_ends_the_reading(tmp_path: Path) -> N
     voc = write_voc(tmp_path / "voc", {"train": scenes("a", 2)})
     (voc / "JPEGImages" / "a1.png").write_bytes(b"no picture")
     assert len(read_splits(voc, val_fraction=0, test_fraction=0).sets["train"].images) == 2  # as its XML has it
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc"])
+def test_pictures_of_another_size_are_refused_before_training(tmp_path: Path, layout: str) -> None:
+    root = WRITERS[layout](tmp_path, {"train": scenes("a", 4), "val": scenes("b", 2)}, ("cat", "zebra"))
+    file = next(root.rglob("b1.png"))
+    Image.new("RGB", (48, 64)).save(file)
+    told = r"b1.png has 48 x 64 pixels upright, and 64 x 48 by its annotation: its boxes fit nothing; annotate it as"
+    with pytest.raises(ConfigError, match=told):
+        read_splits(root)
+    Image.new("RGB", (30, 20)).save(file.with_name("a2.png"))
+    with pytest.raises(ConfigError, match=r"a2.png has 30 x 20 .* by its annotation \(1 more is like it\): "):
+        read_splits(root)
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc"])
+def test_a_picture_has_the_size_that_it_is_shown_with(tmp_path: Path, layout: str) -> None:
+    root = WRITERS[layout](tmp_path, {"train": scenes("a", 4), "val": scenes("b", 2)}, ("cat", "zebra"))
+    file = next(root.rglob("a1.png"))
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (48, 64)).save(file, exif=turned)  # lies, when it is shown
+    assert len(read_splits(root, test_fraction=0).sets["train"].images) == 4
+    Image.new("RGB", (64, 48)).save(file, exif=turned)
+    with pytest.raises(ConfigError, match=r"a1.png has 48 x 64 pixels upright, and 64 x 48 by its annotation"):
+        read_splits(root, test_fraction=0)
+    file.write_bytes(b"no picture")  # training names those that cannot be read, and goes on
+    assert len(read_splits(root, test_fraction=0).sets["train"].images) == 4
