@@ -17,6 +17,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Factor = Annotated[float, Field(gt=0, le=4)]
 Count = Annotated[int, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=0)]
 Rgb = tuple[float, float, float]
@@ -105,9 +106,10 @@ class AugmentSpec(_Part):
     `policy`: RandAugment (`rand_ops`, `rand_magnitude`) or TrivialAugment. `mixup`, `cutmix`: alpha of the Beta
     distribution; with both, each batch takes one of them; `mix_chance`: of a batch to be mixed at all. `sizes`: from an
     epoch on, the pixels of a side that training pictures are made smaller to; validation keeps the input's size.
-    For detectors, before the flips: `mosaic`: chance that four pictures meet in one; `zoom_out`: chance that a picture
-    lies somewhere on a grey one of up to `zoom_sides` times its sides; `iou_crop`: chance of a part, of `crop_sides`
-    of its sides, that shows objects wholly or in part (Liu et al. 2016).
+    For detectors, before the flips: `mosaic`: chance that four pictures meet in one; `scale_jitter`: from how many to
+    how many times as large everything is shown, in a picture of the same size (Ghiasi et al. 2021); `zoom_out`: chance
+    that a picture lies somewhere on a grey one of up to `zoom_sides` times its sides; `iou_crop`: chance of a part, of
+    `crop_sides` of its sides, that shows objects wholly or in part (Liu et al. 2016).
     """
 
     crop: Literal["random-resized", "pad", "none"] = "random-resized"
@@ -130,6 +132,7 @@ class AugmentSpec(_Part):
     mix_chance: Fraction = 1.0
     sizes: dict[Epochs, Annotated[int, Field(ge=8)]] = Field(default_factory=dict)
     mosaic: Fraction = 0.0
+    scale_jitter: tuple[Factor, Factor] | None = None
     zoom_out: Fraction = 0.0
     zoom_sides: Annotated[float, Field(gt=1, le=8)] = 2.0
     iou_crop: Fraction = 0.0
@@ -137,8 +140,8 @@ class AugmentSpec(_Part):
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
-        for name in ("scale", "ratio", "crop_sides"):
-            low, high = getattr(self, name)
+        for name in ("scale", "ratio", "scale_jitter", "crop_sides"):
+            low, high = getattr(self, name) or (0, 0)
             if low > high:
                 raise ValueError(f"'{name}' begins with its smaller number, not with {low}")
         return self

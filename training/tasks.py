@@ -19,7 +19,7 @@ _KEYS: dict[Task, dict[str, tuple[str, ...]]] = {
     },
     "detect": {
         "model": ("backbone", "width", "depth"),
-        "augment": ("mosaic", "zoom_out", "zoom_sides", "iou_crop", "crop_sides"),
+        "augment": ("mosaic", "scale_jitter", "zoom_out", "zoom_sides", "iou_crop", "crop_sides"),
     },
 }
 _VALUES: dict[Task, dict[str, tuple[str, ...]]] = {

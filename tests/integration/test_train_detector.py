@@ -192,6 +192,7 @@ def test_boxes_that_are_cut_or_left_out_are_told_before_training(
     content["annotations"].append({**content["annotations"][0], "bbox": [5, 90, 9, 9]})
     (data / "train.json").write_text(json.dumps(content))
     words = [f"data.path={data}", "data.val_fraction=0", "data.test_fraction=0", "epochs=1"]
+    words += ["augment.scale_jitter=[0.5,2]"]
     assert train(load_recipe(recipe_file, words), tmp_path / "run").code == 0
     lines = capsys.readouterr().err.splitlines()
     told = "1 box cut at the edge of the picture, 1 box without area in the picture left out: onsight data check names"

@@ -16,7 +16,7 @@ from pipeline.preprocess import plan_geometry, write_input
 from pipeline.sources.images import read_image
 from training.annotated import AnnotatedImage, read_annotated
 from training.box_dataset import BoxBatch, BoxPictures
-from training.boxes_augment import BoxAugment, Boxed, join
+from training.boxes_augment import BoxAugment, Boxed, jitter, join
 from training.dataset import Draw, save_sheet
 from training.inputs import Inputs, plan_inputs
 from training.recipe import AugmentSpec, InputSpec, ModelSpec
@@ -28,6 +28,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "upside down": {"flip_vertical": 1.0},
     "zoom out": {"zoom_out": 1.0},
     "part": {"iou_crop": 1.0},
+    "scale": {"scale_jitter": (0.5, 2.0)},
     "mosaic": {"mosaic": 1.0},
     "all": {"mosaic": 0.5, "zoom_out": 0.5, "iou_crop": 0.5, "flip": 0.5, "flip_vertical": 0.5},
 }
@@ -132,6 +133,34 @@ def test_mosaic_drops_boxes_whose_centre_is_gone() -> None:
         assert len(joined.labels_N) < 4
         assert (joined.boxes_N4[:, 2:] > joined.boxes_N4[:, :2]).all()
         assert ((joined.boxes_N4 >= 0) & (joined.boxes_N4 <= torch.tensor([60, 40, 60, 40]))).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_scale_jitter_keeps_the_size_of_the_picture(factor: float) -> None:
+    image = torch.full((3, 40, 60), 200, dtype=torch.uint8)
+    image[:, 10:20, 20:40] = 50
+    given = Boxed(image, torch.tensor([[20.0, 10, 40, 20], [0, 0, 60, 40]]), torch.tensor([0, 1]))
+    torch.manual_seed(0)
+    kept, places = set(), set()
+    for _ in range(40):
+        image_3HW, boxes_N4, labels_N = jitter(given, (factor, factor), 114)
+        assert image_3HW.shape == image.shape
+        assert int((image_3HW == 114).sum()) == (3 * 40 * 60 * 3 // 4 if factor < 1 else 0)
+        assert ((boxes_N4 >= 0) & (boxes_N4 <= torch.tensor([60, 40, 60, 40]))).all()
+        kept.add(tuple(labels_N.tolist()))
+        for box, label in zip(boxes_N4.int().tolist(), labels_N.tolist(), strict=True):
+            if label == 0:
+                x1, y1, x2, y2 = box
+                assert int((image_3HW[0, y1:y2, x1:x2] < 125).float().mean().ge(0.8))
+                places.add((x1, y1))
+    assert (len(places) > 10) == (factor != 1)
+    assert kept >= {(0, 1), (1,)} if factor > 1 else kept == {(0, 1)}  # a part may miss the small one
+
+
+def test_scale_jitter_is_off_unless_asked_for() -> None:
+    assert AugmentSpec().scale_jitter is None
+    with pytest.raises(ValueError, match="'scale_jitter' begins with its smaller number, not with 2"):
+        AugmentSpec(scale_jitter=(2.0, 0.5))
 
 
 @pytest.mark.parametrize("rule", ["letterbox", "stretch"])
