@@ -48,6 +48,7 @@ class Channel(Generic[T, R]):
         self._stop = threading.Event()  # what sources see: set by `stop`, and when the channel is left
         self._capacity = capacity
         self._lanes: list[_Lane[T]] = []
+        self._gate: Callable[[T], T] | None = None
         self._turn = 0
         self._results: dict[int, list[R]] = {}
         self._taken = 0  # tickets given to workers
@@ -88,13 +89,23 @@ class Channel(Generic[T, R]):
         self._lanes.append(lane)
         self._spawn(f"onsight {name}", self._pump, produce, lane)
 
-    def process(self, workers: Sequence[Callable[[list[T]], list[R]]], batch: int = 1) -> Iterator[R]:
+    def process(
+        self,
+        workers: Sequence[Callable[[list[T]], list[R]]],
+        batch: int = 1,
+        gate: Callable[[T], T] | None = None,
+    ) -> Iterator[R]:
         """Runs each worker on a thread of its own, on up to `batch` items at a time (those that are there: it never
         waits for more), and yields their results in order.
+
+        Args:
+            gate: what a worker gets of an item. It sees items one at a time, in order, as they are taken, and none that
+                was dropped; all threads wait for it.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
         """
+        self._gate = gate
         ahead = len(workers) + 1  # results that may wait for the consumer: enough to overlap, few enough to stay fresh
         for number, worker in enumerate(workers):
             self._spawn(f"onsight worker {number}", self._work, worker, batch, ahead)
@@ -188,7 +199,8 @@ class Channel(Generic[T, R]):
             lane = self._lanes[self._turn]
             self._turn = (self._turn + 1) % len(self._lanes)
             if lane.items:
-                items.append(lane.items.popleft())
+                item = lane.items.popleft()
+                items.append(self._gate(item) if self._gate else item)
                 misses = 0
             else:
                 misses += 1

@@ -93,6 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--classes", metavar="A,B", help="Keep only these classes.")
 @click.option("--tiles", metavar="COLUMNSxROWS", help="Look at parts of the frame, too, for small objects.  [1x1]")
 @click.option("--track/--no-track", default=None, help="Follow objects: number them and draw where they came from.")
+@click.option("--every", type=int, metavar="N", help="Look at every n-th frame only.  [1]")
+@click.option("--motion-gate/--no-motion-gate", default=None, help="Look only when something has moved.")
+@click.option("--motion-threshold", type=float, metavar="0..1", help="What share of the picture is motion.  [0.0005]")
 @click.option("--then", metavar="FILE.onnx", help="Classify what was found with a second model.")
 @click.option("--on", metavar="A,B", help="Classes that the second model looks at.  [all]")
 @click.option("--zones", metavar="FILE.yaml", help="Count objects in zones and over lines; needs --track.")
@@ -205,6 +208,7 @@ def _print_summary(summary: Summary, as_json: bool) -> None:
     counts = [
         f"{summary.frames} frame{'' if summary.frames == 1 else 's'} in {summary.seconds:.1f} s, {summary.fps:.1f} fps"
     ]
+    counts += [f"{summary.looked} looked at"] if summary.looked < summary.frames else []
     counts += [f"{summary.dropped} dropped"] if summary.dropped else []
     counts += [f"{summary.withheld} withheld: redaction failed"] if summary.withheld else []
     click.echo(", ".join(counts), err=True)

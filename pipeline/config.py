@@ -90,6 +90,9 @@ class RunConfig(BaseModel):
     classes: Names = ()
     tiles: Tiles | None = None
     track: bool = False
+    every: Annotated[int, Field(gt=0)] = 1
+    motion_gate: bool = False
+    motion_threshold: Fraction01 | None = None
     then: PathText | None = None
     on: Names = ()
     zones: PathText | None = None
@@ -101,6 +104,11 @@ class RunConfig(BaseModel):
     batch: Annotated[int, Field(gt=0, le=256)] = 1
     progress: bool = True
     json_summary: Annotated[bool, Field(alias="json")] = False
+
+    @property
+    def gated(self) -> bool:
+        """Whether there may be frames at which the model does not look."""
+        return self.every > 1 or self.motion_gate
 
 
 def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
@@ -123,6 +131,11 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
             raise ConfigError(f"'{key}' needs 'zones': a file that says where to count")
     if config.counts_every and not config.counts:
         raise ConfigError("'counts_every' needs 'counts': the table that gets rows so often")
+    if config.motion_threshold is not None and not config.motion_gate:
+        raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
+    if config.gated and config.redact:
+        key = "every" if config.every > 1 else "motion_gate"
+        raise ConfigError(f"'{key}' does not go with 'redact': what the model does not look at cannot be hidden")
     return config
 
 

@@ -9,12 +9,13 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.contract import ModelContract
 from pipeline.model import Model, Outputs
 from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import Geometry, plan_geometry, write_input
 from pipeline.settings import Settings
 from pipeline.tiles import join_hidden, join_objects, plan_views
-from pipeline.types import Detections, Frame, Image, Recognised, Results
+from pipeline.types import Classification, Detections, Frame, Image, Recognised, Results
 
 _BATCH = 8  # views of a frame that share an inference at most: each one more takes the memory of a frame more
 
@@ -26,12 +27,18 @@ class Recogniser:
         self._model = model
         self._settings = settings
         self._buffer = np.empty(0, np.uint8)
+        self._nothing = _nothing(model.contract)
 
     def __call__(self, frames: list[Frame]) -> list[Recognised]:
         """Recognises frames of any sizes; those whose inputs have the same size share a batch.
 
-        Where the settings have tiles, the views of each frame share batches instead.
+        Where the settings have tiles, the views of each frame share batches instead. A frame that is not to be looked
+        at has no results.
         """
+        looked = iter(self._look([frame for frame in frames if frame.looked]))
+        return [next(looked) if frame.looked else Recognised(frame, self._nothing) for frame in frames]
+
+    def _look(self, frames: list[Frame]) -> list[Recognised]:
         if self._settings.tiles is None:
             return self._as_they_are(frames)
         return [self._in_tiles(frame, *self._settings.tiles) for frame in frames]
@@ -86,3 +93,10 @@ class Recogniser:
             return None
         rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
         return find_hidden(*rows, geometry, settings.hide, settings.hide_threshold)
+
+
+def _nothing(contract: ModelContract) -> Results:
+    labels_N, scores_N = np.empty(0, np.int64), np.empty(0, np.float32)
+    if contract.task == "classify":
+        return Classification(labels_N, scores_N, contract.labels)
+    return Detections(np.empty((0, 4), np.float32), labels_N, scores_N, contract.labels)

@@ -33,7 +33,7 @@ class SecondModel:
     It looks at the square around a box. Without tracks it looks at every box of every frame. With tracks it looks at a
     track that is new, that has grown by a fifth, or that it has not looked at for `LOOK_AGAIN` seconds. The answer is
     the mean of the probabilities of all looks, weighted with the areas of the boxes, and stays until the next look.
-    Boxes without a number then have none.
+    Boxes without a number then have none. It does not look into boxes that are predicted.
 
     Args:
         model: a classifier.
@@ -61,7 +61,7 @@ class SecondModel:
         sides_N2 = boxes_N4[:, 2:] - boxes_N4[:, :2]
         areas = sides_N2.prod(axis=1).tolist()
         objects = dict(self._objects(found, frame.stream, pts, (sides_N2 > 0).all(axis=1)))
-        due = [row for row, each in objects.items() if each.is_due(areas[row], pts)]
+        due = [row for row, each in objects.items() if frame.look != "ahead" and each.is_due(areas[row], pts)]
         for row, scores_C in zip(due, self._look(frame, boxes_N4[due]), strict=True):
             objects[row].add(scores_C, areas[row], pts)
             objects[row].answer = best_classes(
@@ -92,7 +92,9 @@ class SecondModel:
     def _look(self, frame: Frame, boxes_N4: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         """The probabilities of every class, float32 [C], for each box."""
         squares = squares_around(boxes_N4, frame.height, frame.width).tolist()
-        crops = [replace(frame, image=frame.image[top:bottom, left:right]) for left, top, right, bottom in squares]
+        crops = [
+            replace(frame, image=frame.image[top:bottom, left:right], look=None) for left, top, right, bottom in squares
+        ]
         for first in range(0, len(crops), BATCH):
             for seen in self._recogniser(crops[first : first + BATCH]):
                 assert isinstance(seen.results, Classification)

@@ -1,4 +1,4 @@
-"""The frame's journey: source → mask → batch → model → track → second model → count → redact → overlay → sinks.
+"""The frame's journey: source → mask → gate → batch → model → track → second model → count → redact → overlay → sinks.
 
 `journey` brings a frame from its source to the overlay, `deliver` to the sinks. `recognise` and `run` are the
 two ways to go on it from Python; the command line uses `execute`, which is `run` for a ready configuration.
@@ -21,6 +21,7 @@ from pipeline.channel import Channel
 from pipeline.config import RunConfig, build_config
 from pipeline.counting import SceneCounter
 from pipeline.errors import ConfigError, OnsightError, StopStream
+from pipeline.gate import MOTION, Gate, Repeater
 from pipeline.mask import Masked, read_masks, settle_masks
 from pipeline.meter import Meter
 from pipeline.model import OnnxModel
@@ -54,6 +55,7 @@ def journey(
     stop: threading.Event,
     batch: int = 1,
     watch: Watch = unwatched,
+    gate: Callable[[Frame], Frame] | None = None,
 ) -> Generator[Annotated]:
     """Each source and each recogniser works on a thread of its own; what comes after them on the caller's.
 
@@ -64,7 +66,7 @@ def journey(
         for lane in _lanes(sources):
             channel.feed(partial(_read, lane, tallies, watch), newest=lane[0].media.live, name=lane[0].name)
         try:
-            for recognised in channel.process(recognisers, batch):
+            for recognised in channel.process(recognisers, batch, gate and watch("gate", gate)):
                 tally = tallies[recognised.frame.stream]
                 for stage in stages:
                     recognised = stage(recognised)
@@ -73,6 +75,7 @@ def journey(
                     tally.withheld += 1
                     continue
                 tally.frames += 1
+                tally.looked += recognised.frame.looked
                 yield overlay(redacted)
         finally:
             for lane, dropped in zip(_lanes(sources), channel.dropped, strict=True):
@@ -184,6 +187,7 @@ class _Trip:
     sources: Sequence[Source]
     model: OnnxModel
     settings: Settings
+    gate: Gate | None
     stages: Mapping[str, Stage]
     plan: schedule.Schedule
     tallies: list[Tally]
@@ -205,6 +209,7 @@ class _Trip:
                 self.stop,
                 self.config.batch,
                 watch,
+                self.gate,
             )
 
 
@@ -216,8 +221,7 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS))
         stack.callback(sources[-1].close)
     live = any(source.media.live for source in sources)
-    if config.track:
-        _refuse_images(sources)
+    _refuse_images(config, sources)
     threads = schedule.plan(live=live, gpu=False).model
     if model is None:
         model = OnnxModel(config.model, config.device, threads)
@@ -243,17 +247,27 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         stages["track"] = Tracker(settings.thresholds_C, settings.classes, settings.hide or frozenset())
     if config.then:
         stages["look"] = open_second(config, model, settings, threads)
+    if config.gated and not config.track:
+        stages["repeat"] = Repeater()
     if zones is not None:
         settled = settle_zones(zones, model.contract.labels, settings.classes, names)
         stages["count"] = SceneCounter(settled, LOST_AFTER)
     plan = schedule.plan(live=live, gpu=model.device != "cpu")
-    return _Trip(config, sources, model, settings, stages, plan, [Tally(name) for name in names], stop)
+    gate = _open_gate(config) if config.gated else None
+    return _Trip(config, sources, model, settings, gate, stages, plan, [Tally(name) for name in names], stop)
 
 
-def _refuse_images(sources: Sequence[Source]) -> None:
-    for source in sources:
-        if source.media.still:
-            raise ConfigError(f"'track' needs videos or cameras; the images of {source.name} have no time")
+def _open_gate(config: RunConfig) -> Gate:
+    threshold = MOTION if config.motion_threshold is None else config.motion_threshold
+    return Gate(config.every, threshold if config.motion_gate else None, track=config.track)
+
+
+def _refuse_images(config: RunConfig, sources: Sequence[Source]) -> None:
+    needing = {"track": config.track, "every": config.every > 1, "motion_gate": config.motion_gate}
+    for key in (key for key, asked in needing.items() if asked):
+        for source in sources:
+            if source.media.still:
+                raise ConfigError(f"'{key}' needs videos or cameras; the images of {source.name} have no time")
 
 
 def _configure(

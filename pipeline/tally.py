@@ -11,20 +11,22 @@ from pipeline.types import Counts
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the frames of one source: shown, dropped because a newer one was there, withheld by redaction.
+    """What became of the frames of one source: shown (`looked`: how many of them the model looked at), dropped because
+    a newer one was there, withheld by redaction.
 
     `counts` are those of its zones and lines after the latest frame; None: it has none.
     """
 
     source: str
     frames: int = 0
+    looked: int = 0
     dropped: int = 0
     withheld: int = 0
     error: OnsightError | None = None
     counts: Counts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"source": self.source, "frames": self.frames}
+        told: dict[str, Any] = {"source": self.source, "frames": self.frames, "looked": self.looked}
         told |= {"dropped": self.dropped, "withheld": self.withheld}
         if self.counts is not None:
             told |= {place: value for place, value in self.counts.to_json().items() if place != "events"}
@@ -43,6 +45,10 @@ class Summary:
     @property
     def frames(self) -> int:
         return sum(tally.frames for tally in self.sources)
+
+    @property
+    def looked(self) -> int:
+        return sum(tally.looked for tally in self.sources)
 
     @property
     def dropped(self) -> int:
@@ -64,6 +70,7 @@ class Summary:
         """The object that `onsight run --json` prints."""
         return {
             "frames": self.frames,
+            "looked": self.looked,
             "seconds": round(self.seconds, 3),
             "fps": round(self.fps, 2),
             "dropped": self.dropped,

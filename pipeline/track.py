@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.extras import needing
-from pipeline.types import Detections, Recognised
+from pipeline.types import Detections, Frame, Recognised
+
+if TYPE_CHECKING:
+    from trackers.utils.state_representations import BaseStateEstimator
 
 LOST_AFTER = 1.0
 """Seconds without a box after which an object that comes back is a new one."""
@@ -56,18 +60,27 @@ class Tracker:
     def __call__(self, recognised: Recognised) -> Recognised:
         """The same frame with `results.tracks_N`, the order kept; `hide_N4` may grow.
 
+        At a frame at which the model did not look, its results are not asked: those of the last look stay where nothing
+        has moved since, and otherwise go on with their tracks.
+
         Raises:
             ValueError: the frame has no time, or its results are not of a detector.
         """
         frame, found = recognised.frame, recognised.results
         if frame.pts is None or not isinstance(found, Detections):
             raise ValueError("only detections at a known time can be tracked")
-        tracked, hide_N4 = self._sources[frame.stream](found, frame.pts), recognised.hide_N4
+        tracked, hide_N4 = self._track(frame, found, frame.pts), recognised.hide_N4
         if hide_N4 is not None and self._hide:
             hide_N4 = np.concatenate((hide_N4, tracked.boxes_N4[np.isin(tracked.labels_N, self._hide)]))
         if self._classes is not None:  # only now: what is hidden has to be hidden, shown or not
             tracked = tracked.where(np.isin(tracked.labels_N, self._classes))
         return replace(recognised, results=tracked, hide_N4=hide_N4)
+
+    def _track(self, frame: Frame, found: Detections, pts: float) -> Detections:
+        source = self._sources[frame.stream]
+        if frame.look == "ahead":
+            return source.predict(pts, frame.width, frame.height)
+        return source.again(pts) if frame.look == "same" else source(found, pts)
 
 
 class _SourceTracker:
@@ -84,8 +97,33 @@ class _SourceTracker:
         )
         self._thresholds = np.asarray(threshold, np.float32)
         self._votes: dict[int, defaultdict[int, float]] = {}
+        self._found: Detections | None = None  # by the last look
+        self._tracked: Detections | None = None
+        self._pts = 0.0
 
     def __call__(self, found: Detections, pts: float) -> Detections:
+        self._found, self._tracked, self._pts = found, self._update(found, pts), pts
+        return self._tracked
+
+    def again(self, pts: float) -> Detections:
+        """As if the model had found once more what it found by the last look."""
+        assert self._found is not None
+        return self(self._found, pts)
+
+    def predict(self, pts: float, width: int, height: int) -> Detections:
+        """What was last tracked, each box where its track leads; not those that this leads out of the frame."""
+        assert self._tracked is not None
+        assert self._tracked.tracks_N is not None
+        boxes_N4, steps = self._tracked.boxes_N4.copy(), (pts - self._pts) * _STEP_RATE
+        for track in self._tracker.tracks:
+            rows = np.flatnonzero(self._tracked.tracks_N == track.tracker_id + 1)
+            if track.tracker_id >= 0 and len(rows):
+                boxes_N4[rows] += _way(track.state_estimator, steps)
+        boxes_N4 = boxes_N4.clip(0, (width, height) * 2)
+        inside_N2 = boxes_N4[:, 2:] > boxes_N4[:, :2]
+        return replace(self._tracked, boxes_N4=boxes_N4).where(inside_N2[:, 0] & inside_N2[:, 1])
+
+    def _update(self, found: Detections, pts: float) -> Detections:
         from supervision import Detections as Boxes
 
         above_N = found.scores_N - np.broadcast_to(self._thresholds, len(found.names))[found.labels_N]
@@ -107,3 +145,13 @@ class _SourceTracker:
             votes[int(found.labels_N[row])] += float(found.scores_N[row])
             labels_N[row] = max(votes, key=votes.__getitem__)
         return labels_N
+
+
+def _way(estimator: BaseStateEstimator, steps: float) -> NDArray[np.float64]:
+    """float64 [4]: how far a Kalman filter expects each side of its box to move in `steps`; it stays as it is."""
+    before = estimator.get_state()
+    start_4 = estimator.state_to_bbox()
+    estimator.predict(steps, _STEP_RATE)
+    way_4: NDArray[np.float64] = estimator.state_to_bbox() - start_4
+    estimator.set_state(before)
+    return way_4

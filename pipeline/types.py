@@ -19,13 +19,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import compress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
 """uint8 [H, W, 3], BGR as OpenCV gives it."""
+
+Look: TypeAlias = Literal["anew", "ahead", "same"]
+"""What a frame's results are made from, in a run that does not look at every frame: `anew`, the model looks at it;
+`ahead`, the results of the last look, moved on with their tracks; `same`, those results as they are, for nothing moved.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Frame:
         pts: presentation time in seconds from the start of the source; None for images.
         stream: which source of the run this is, counted from 0 in the order they were given.
         born: when the frame came out of the decoder, in seconds of `time.perf_counter`.
+        look: None where the run looks at every frame.
     """
 
     image: Image
@@ -64,6 +70,7 @@ class Frame:
     pts: float | None
     stream: int = 0
     born: float = field(default_factory=time.perf_counter)
+    look: Look | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -76,6 +83,11 @@ class Frame:
     @property
     def width(self) -> int:
         return int(self.image.shape[1])
+
+    @property
+    def looked(self) -> bool:
+        """Whether the model looks at it."""
+        return self.look in (None, "anew")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

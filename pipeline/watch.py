@@ -18,8 +18,8 @@ R = TypeVar("R")
 class Watch(Protocol):
     """Is given the name and the callable of a stage, and returns what the run calls in its place.
 
-    The stages: `decode` (returns an iterator of frames), `recognise`, `infer` (within it), `track`, `look` (the second
-    model), `count`, `draw`, `write`.
+    The stages: `decode` (returns an iterator of frames), `gate`, `recognise`, `infer` (within it), `track`, `look` (the
+    second model), `repeat`, `count`, `draw`, `write`.
     """
 
     def __call__(self, stage: str, call: Callable[P, R], /) -> Callable[P, R]: ...

@@ -125,6 +125,7 @@ LEAVES = {
     "pipeline.terms": set(),
     "pipeline.contract": {"pipeline.terms"},
     "pipeline.channel": set(),
+    "pipeline.gate": set(),
     "pipeline.preprocess": {"pipeline.contract"},
     "pipeline.postprocess": {"pipeline.preprocess"},
     "pipeline.settings": {"pipeline.contract"},

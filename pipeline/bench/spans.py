@@ -17,7 +17,7 @@ from pipeline.types import Frame
 P = ParamSpec("P")
 R = TypeVar("R")
 
-STAGES = ("decode", "resize", "infer", "results", "track", "look", "count", "draw", "write")
+STAGES = ("decode", "gate", "resize", "infer", "results", "track", "look", "repeat", "count", "draw", "write")
 """In the order of a frame's journey; `write` is all sinks together."""
 
 

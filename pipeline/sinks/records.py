@@ -20,7 +20,7 @@ from pipeline.types import Annotated, Counts, Detections, Frame, Results
 
 COLUMNS = (
     *("source", "frame", "pts", "width", "height"),
-    *("label", "label_id", "score", "x1", "y1", "x2", "y2", "track", "then", "then_score"),
+    *("label", "label_id", "score", "x1", "y1", "x2", "y2", "track", "then", "then_score", "look"),
 )
 
 
@@ -46,7 +46,7 @@ def to_record(frame: Frame, results: Results, counts: Counts | None = None) -> d
     `pts` is in seconds or None, `box` is [x1, y1, x2, y2] in pixels of the frame and absent for classifiers. `track` is
     there where the run tracks: a number from 1, or None of an object that is not known yet. `then` is there where the
     run has a second model: its classes, best first, or None of an object that it does not look at. `zones`, `lines` and
-    `events` are there where the source has zones or lines.
+    `events` are there where the source has zones or lines. `look` is there where the run does not look at every frame.
     """
     record = {
         "source": frame.source,
@@ -54,6 +54,7 @@ def to_record(frame: Frame, results: Results, counts: Counts | None = None) -> d
         "pts": None if frame.pts is None else round(frame.pts, 6),
         "width": frame.width,
         "height": frame.height,
+        **({} if frame.look is None else {"look": frame.look}),
         "results": _to_results(results),
     }
     return record if counts is None else {**record, **counts.to_json()}
@@ -159,14 +160,14 @@ class CsvSink(RecordFile):
 
     def _format(self, item: Annotated) -> str:
         record = to_record(item.frame, item.results)
-        results = record.pop("results")
+        results, look = record.pop("results"), record.pop("look", None)
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         for result in results:
             box = result.get("box", ("", "", "", ""))
             best = (result.get("then") or [{}])[0]
             cells = (result["label"], result["label_id"], result["score"], *box, result.get("track"))
-            rows.writerow([*record.values(), *cells, best.get("label"), best.get("score")])
+            rows.writerow([*record.values(), *cells, best.get("label"), best.get("score"), look])
         return text.getvalue()
 
 

@@ -96,9 +96,9 @@ def count_image(path: Path) -> int:
     return int(cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR) is not None)
 
 
-HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track,then,then_score\n"
 COUNTS_HEADER = b"source,from,to,place,kind,label,entered,left,inside,mean_dwell,in,out\n"
 EVENTS_HEADER = b"source,frame,pts,place,event,track,label,dwell\n"
+HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track,then,then_score,look\n"
 CASES = {
     "video": Case(lambda at: VideoSink(at / "x.mp4", MEDIA), lambda n: ["x.mp4"], count_video),
     "jsonl": Case(lambda at: JsonlSink(at / "x.jsonl"), lambda n: ["x.jsonl"], count_jsonl, empty=b""),

@@ -35,8 +35,9 @@ def test_json_is_the_last_line_and_keeps_its_keys(clip, classifier_path, capsys)
     assert onsight("run", clip, "--model", classifier_path, "--records", "-", "--json") == 0
     *records, last = capsys.readouterr().out.splitlines()
     summary = json.loads(last)
-    assert list(summary) == ["frames", "seconds", "fps", "dropped", "device", "providers", "sources"]
-    assert (summary["frames"], summary["dropped"], summary["sources"][0]["source"]) == (20, 0, str(clip))
+    assert list(summary) == ["frames", "looked", "seconds", "fps", "dropped", "device", "providers", "sources"]
+    assert (summary["frames"], summary["looked"], summary["dropped"]) == (20, 20, 0)
+    assert summary["sources"][0] == {"source": str(clip), "frames": 20, "looked": 20, "dropped": 0, "withheld": 0}
     assert summary["fps"] == pytest.approx(20 / summary["seconds"], rel=0.2)
     assert [json.loads(line)["frame"] for line in records] == list(range(20))
 
@@ -57,6 +58,22 @@ def test_tiles_and_thresholds_of_classes_go_with_tracking(clip, detector_path, c
     assert {result["track"] for result in found} > {None}
     assert {result["label"] for result in found} >= {"blue", "green"}
     assert all(result["score"] == 1 or result["track"] for result in found if result["label"] == "red")
+
+
+def test_a_record_tells_whether_the_model_looked(clip, detector_path, here, capsys):
+    flags = ["--every", "3", "--track", "--records", "-", "--json"]
+    assert onsight("run", clip, "--model", detector_path, *flags) == 0
+    printed = capsys.readouterr()
+    *records, summary = [json.loads(line) for line in printed.out.splitlines()]
+    assert list(records[0]) == ["source", "frame", "pts", "width", "height", "look", "results"]
+    assert [record["look"] for record in records] == ["ahead" if n % 3 else "anew" for n in range(20)]
+    assert (summary["frames"], summary["looked"], summary["sources"][0]["looked"]) == (20, 7, 7)
+    assert onsight("run", clip, "--model", detector_path, "--motion-gate", "--every", "2", "--records", "x.csv") == 0
+    assert "20 frames in" in (told := capsys.readouterr().err.splitlines()[-1])
+    assert "looked at" in told
+    rows = list(csv.DictReader(io.StringIO((here / "x.csv").read_text())))
+    assert {row["look"] for row in rows if int(row["frame"]) == 0} == {"anew"}
+    assert {row["look"] for row in rows} == {"anew", "ahead"}
 
 
 def test_csv_has_a_row_a_result(clip, detector_path, here):
@@ -102,6 +119,10 @@ def test_every_flag_can_stand_in_the_file():
         (["CLIP", "--class-thresholds", "bleu=0.5"], "did you mean blue"),
         (["CLIP", "--class-thresholds", "blue"], "as in person=0.5,car=0.4"),
         (["CLIP", "--tiles", "0x2"], "COLUMNSxROWS"),
+        (["CLIP", "--every", "0"], "every"),
+        (["CLIP", "--every", "2", "--redact", "red"], "'every' does not go with 'redact'"),
+        (["CLIP", "--motion-gate", "--redact", "red"], "'motion_gate' does not go with 'redact'"),
+        (["CLIP", "--motion-threshold", "0.1"], "'motion_threshold' needs 'motion_gate'"),
         (["CLIP", "--redact", "person"], "no label 'person'"),
         (["CLIP", "--threshold", "1.5"], "threshold"),
         (["CLIP", "--top-k", "3"], "classifiers"),

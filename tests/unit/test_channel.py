@@ -213,6 +213,51 @@ def test_without_sources_there_is_nothing() -> None:
     assert list(through([], [same])) == []
 
 
+# The gate
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (1, 3), (4, 1), (3, 4)])
+def test_the_gate_sees_items_in_order_and_one_at_a_time(workers: int, batch: int) -> None:
+    inside, seen = threading.Lock(), []
+
+    def gate(item: int) -> int:
+        assert inside.acquire(blocking=False)
+        seen.append(item)
+        inside.release()
+        return 10 * item
+
+    with Channel[int, int](threading.Event()) as channel:
+        channel.feed(lambda stop: iter(range(100)), newest=False)
+        assert list(channel.process([same] * workers, batch, gate)) == [10 * item for item in range(100)]
+    assert seen == list(range(100))
+
+
+def test_of_a_live_source_the_gate_sees_what_is_taken_and_nothing_that_is_dropped() -> None:
+    """So one item in three is marked, whichever are dropped: none that is marked can be dropped."""
+    taken = threading.Semaphore(0)
+    seen: list[int] = []
+
+    def camera(stop: threading.Event) -> Iterator[int]:
+        for burst in range(30):
+            yield from range(7 * burst, 7 * burst + 7)
+            assert taken.acquire(timeout=PATIENCE)
+
+    def gate(item: int) -> int:
+        seen.append(item)
+        return item if len(seen) % 3 == 1 else -item
+
+    def work(items: list[int]) -> list[int]:
+        taken.release()
+        return items
+
+    with Channel[int, int](threading.Event()) as channel:
+        channel.feed(camera, newest=True)
+        results = list(channel.process([work], gate=gate))
+        assert len(results) + channel.dropped[0] == 210
+    assert [abs(item) for item in results] == seen
+    assert [item >= 0 for item in results] == [number % 3 == 0 for number in range(len(results))]
+
+
 # Faults
 
 
@@ -235,6 +280,14 @@ def test_a_fault_in_a_worker_arrives_with_its_own_traceback(workers: int) -> Non
 
     with pytest.raises(ZeroDivisionError) as caught:
         list(through([(produce, False)], [lambda items: [deep_fault(i) for i in items]] * workers))
+    assert_own_traceback(caught)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_fault_in_the_gate_arrives_with_its_own_traceback(workers: int) -> None:
+    with Channel[int, int](threading.Event()) as channel, pytest.raises(ZeroDivisionError) as caught:  # noqa: PT012
+        channel.feed(lambda stop: iter(range(10_000)), newest=False)
+        list(channel.process([same] * workers, gate=deep_fault))
     assert_own_traceback(caught)
 
 

@@ -60,6 +60,9 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     classes: [car, traffic light]
     tiles: 3x2
     track: true
+    every: 1
+    motion-gate: false
+    motion-threshold: null
     then: breed.onnx
     on: dog, cat
     zones: zones.yaml
@@ -244,6 +247,7 @@ def test_a_file_that_is_no_configuration_is_refused(yaml, text: str | bytes, hin
         ({"counts": "c.csv", "track": True}, "'counts' needs 'zones'"),
         ({"events": "e.csv", "track": True}, "'events' needs 'zones'"),
         ({"counts_every": "1h", "zones": "z.yaml", "track": True}, "'counts_every' needs 'counts'"),
+        ({"motion_threshold": 0.1}, "'motion_threshold' needs 'motion_gate'"),
     ],
 )
 def test_what_needs_something_else_says_so(given: dict[str, object], told: str) -> None:
@@ -268,6 +272,11 @@ def test_what_is_no_duration_is_refused(given: object) -> None:
         told
         == f"'counts_every' cannot be {given!r}: write seconds, or a number with its unit, as in 90s, 10m, 1h or 1d"
     )
+@pytest.mark.parametrize("key", ["every", "motion_gate"])
+def test_what_is_not_looked_at_cannot_be_hidden(key: str) -> None:
+    told = reason({**NEEDED, key: 2 if key == "every" else True, "redact": "person", "track": True})
+    assert told == f"'{key}' does not go with 'redact': what the model does not look at cannot be hidden"
+    assert not build_config({**NEEDED, "every": 1, "redact": "person"}).gated
 
 
 def test_an_empty_file_says_nothing(yaml) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,10 @@ def thing(height: int, width: int, box: tuple[int, int, int, int], channel: int,
     image = np.zeros((height, width, 3), np.uint8)
     image[y1:y2, x1:x2, channel] = value
     return image
+
+
+def unlooked(frame: Frame) -> Frame:
+    return replace(frame, look="ahead")
 
 
 def mixture(count: int) -> list[Frame]:
@@ -330,3 +335,40 @@ def test_thresholds_of_classes_are_those_of_the_results(detector_path: Path) -> 
     for track, kept in ((False, [0]), (True, [2, 1, 0])):
         settings = settle(model.contract, threshold=0.8, class_thresholds=own, track=track)
         assert Recogniser(model, settings)([frame_of(image)])[0].results.labels_N.tolist() == kept
+
+
+# Frames that are not to be looked at
+
+
+@pytest.mark.parametrize("tiles", [None, (2, 1)])
+def test_frames_that_are_looked_at_share_a_batch_past_those_that_are_not(
+    detector_path: Path, tiles: tuple[int, int] | None
+) -> None:
+    model = Watched(detector_path)
+    recognise = Recogniser(model, settle(model.contract, threshold=0.5, tiles=tiles))
+    alone = [frame_of(thing(48, 64, (5 + n, 8, 40, 41), 2), n) for n in range(3)]
+    between = [unlooked(frame_of(thing(48, 64, (0, 0, 64, 48), 1), n)) for n in range(3)]
+    expected = recognise(alone)
+    model.shapes.clear()
+    got = recognise([between[0], alone[0], between[1], between[2], alone[1], alone[2]])
+    assert [each.frame for each in got] == [between[0], alone[0], between[1], between[2], alone[1], alone[2]]
+    for index, other in ((1, 0), (4, 1), (5, 2)):
+        assert_same(got[index], expected[other])
+    for index in (0, 2, 3):
+        found = got[index].results
+        assert isinstance(found, Detections)
+        assert (len(found), found.boxes_N4.shape, found.names) == (0, (0, 4), expected[0].results.names)
+    assert [shape[0] for shape in model.shapes] == ([3] if tiles is None else [3, 3, 3])
+
+
+def test_a_frame_that_is_not_looked_at_costs_no_inference_and_hides_nothing(
+    classifier_path: Path, detector_path: Path
+) -> None:
+    for path, kind in ((classifier_path, Classification), (detector_path, Detections)):
+        model = Watched(path)
+        hidden = {"redact": ["red"]} if kind is Detections else {}
+        (item,) = Recogniser(model, settle(model.contract, **hidden))([unlooked(frame_of(plain((20, 200, 100))))])
+        assert isinstance(item.results, kind)
+        assert len(item.results) == 0
+        assert Redactor(hide=bool(hidden))(item) is None or not hidden
+        assert model.shapes == []

@@ -9,7 +9,7 @@ from pipeline.contract import ClassifierSpec, InputSpec, ModelContract, Resize
 from pipeline.model import Outputs
 from pipeline.second import BATCH, LOOK_AGAIN, SecondModel, squares_around
 from pipeline.track import LOST_AFTER
-from pipeline.types import Classification, Detections, Frame, Image, Recognised
+from pipeline.types import Classification, Detections, Frame, Image, Look, Recognised
 
 NAMES = ("cat", "dog")
 BLUE, GREEN, RED = (200, 50, 0), (50, 200, 0), (0, 50, 200)
@@ -58,9 +58,16 @@ def painted(
     return image
 
 
-def look(second: SecondModel, found: Detections, image: Image, pts: float | None = None, stream: int = 0) -> list:
+def look(
+    second: SecondModel,
+    found: Detections,
+    image: Image,
+    pts: float | None = None,
+    stream: int = 0,
+    kind: Look | None = None,
+) -> list:
     """The label and score of the best class of every object; None where there is none."""
-    results = second(Recognised(Frame(image, "clip.mp4", 0, pts, stream), found)).results
+    results = second(Recognised(Frame(image, "clip.mp4", 0, pts, stream, look=kind), found)).results
     assert isinstance(results, Detections)
     assert results.then_N is not None
     return [
@@ -258,3 +265,24 @@ def test_a_track_whose_class_is_not_asked_for_has_no_answer():
     second = SecondModel(Fake(), frozenset({1}))
     seen = [look(second, boxes(PLACES[0], labels=[label], tracks=[1]), STREET, 0.1 * label) for label in (0, 1, 0)]
     assert seen == [[None], [("blue", 0.8)], [None]]
+
+
+# Frames at which the first model has not looked
+
+
+def test_a_predicted_box_is_not_looked_into_but_keeps_its_answer_and_is_not_forgotten():
+    model = Fake()
+    second = SecondModel(model)
+    assert look(second, boxes(PLACES[0], tracks=[1]), STREET, 0.0, kind="anew") == [("blue", 0.8)]
+    grown = boxes((0.0, 0.0, 60.0, 60.0), tracks=[1])
+    for pts in (0.9 * LOST_AFTER, 1.8 * LOST_AFTER, 2.7 * LOST_AFTER):
+        assert look(second, grown, STREET, pts, kind="ahead") == [("blue", 0.8)]
+    assert model.batches == [1]
+
+
+def test_a_track_that_gets_its_number_while_nothing_moves_is_looked_at():
+    model = Fake()
+    second = SecondModel(model)
+    assert look(second, boxes(PLACES[2], tracks=[0]), STREET, 0.0, kind="anew") == [None]
+    assert look(second, boxes(PLACES[2], tracks=[1]), STREET, 0.04, kind="same") == [("red", 0.8)]
+    assert model.batches == [1]

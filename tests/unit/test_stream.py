@@ -11,12 +11,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-from support.clips import VARIABLE, number_in, write_clip, write_growing_clip
-from support.models import constant_detector, tiny_detector
+from support.clips import VARIABLE, number_in, picture, write_clip, write_growing_clip
+from support.models import constant_detector, tiny_classifier, tiny_detector
 
 from pipeline import open_model, recognise, redact, run
 from pipeline.config import build_config
 from pipeline.errors import ConfigError, OnsightError, SinkError, SourceError, StopStream
+from pipeline.model import OnnxModel
 from pipeline.overlay import Overlay
 from pipeline.sinks.memory import MemorySink
 from pipeline.sources.video import VideoFile
@@ -244,6 +245,136 @@ def test_a_missing_tracker_is_told_before_anything_is_written(clip, tmp_path, de
     with pytest.raises(ConfigError, match=r"pip install 'onsight\[track\]'"):
         run(str(clip), detector_path, track=True, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+# Frames at which the model does not look
+
+
+def write_still_clip(path, moving=(), count=40):
+    """Red on the left, green on the right; in the frames `moving` a white thing goes through the upper quarter."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv444p"
+        for number in range(count):
+            image = picture(0)
+            if number in moving:
+                image[4:24, 3 * number : 3 * number + 20] = 255
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv444p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+class Counting(OnnxModel):
+    """A model that counts the frames that it is given."""
+
+    frames = 0
+
+    def infer(self, frames_BHW3):
+        self.frames += len(frames_BHW3)
+        return super().infer(frames_BHW3)
+
+
+@pytest.mark.parametrize("track", [False, True])
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
+def test_no_frame_is_lost_or_moved_however_seldom_the_model_looks(clip, tmp_path, detector_path, every, batch, track):
+    model = Counting(detector_path, "cpu")
+    output, records = tmp_path / "out.mp4", tmp_path / "out.jsonl"
+    options = {"every": every, "batch": batch, "track": track, "draw": False}
+    summary = run(str(clip), model, output=output, records=records, **options)
+    looked = [n for n in range(20) if n % min(every, 10 if track else 100) == 0]  # with tracks, every 0.4 s
+    assert (summary.frames, summary.looked, model.frames) == (20, len(looked), len(looked))
+    assert [number_in(image) for image in frames_of(output)] == list(range(20))
+    told = records_of(records)
+    assert [record["frame"] for record in told] == list(range(20))
+    assert [record["pts"] for record in told] == pytest.approx([n / 25 for n in range(20)])
+    if every > 1:
+        assert [n for n, record in enumerate(told) if record["look"] == "anew"] == looked
+    assert all(record["results"] for record in told)
+
+
+def test_without_tracks_the_results_of_the_last_look_stay(clip, tmp_path, classifier_path):
+    run(str(clip), classifier_path, records=tmp_path / "all.jsonl")
+    run(str(clip), classifier_path, every=4, records=tmp_path / "fourth.jsonl")
+    every, fourth = records_of(tmp_path / "all.jsonl"), records_of(tmp_path / "fourth.jsonl")
+    assert [record["results"] for record in fourth] == [every[n - n % 4]["results"] for n in range(20)]
+
+
+def test_files_that_follow_each_other_each_begin_with_a_look(tmp_path, detector_path):
+    clips = [str(write_clip(tmp_path / f"{name}.mp4", times=[n / 25 for n in range(5)])) for name in "abc"]
+    items = list(recognise(clips, detector_path, every=3, track=True))
+    assert [item.frame.look for item in items] == ["anew", "ahead", "ahead", "anew", "ahead"] * 3
+
+
+def test_where_nothing_moves_the_model_looks_now_and_then_and_no_track_is_lost(tmp_path, detector_path):
+    clip = write_still_clip(tmp_path / "clip.mkv", moving=range(20, 30))
+    items = list(recognise(str(clip), detector_path, motion_gate=True, track=True, classes="red,green"))
+    kinds = [item.frame.look for item in items]
+    assert kinds == ["anew"] + ["same"] * 9 + ["anew"] + ["same"] * 9 + ["anew"] * 11 + ["same"] * 9
+    assert all(item.results.tracks_N.tolist() == [1, 2] for item in items[1:])
+
+
+@pytest.mark.parametrize("track", [False, True])
+def test_a_still_scene_costs_no_recall(tmp_path, detector_path, track):
+    clip = write_still_clip(tmp_path / "clip.mkv")
+    every = list(recognise(str(clip), detector_path, track=track))
+    gated = list(recognise(str(clip), detector_path, track=track, motion_gate=True))
+    for one, other in zip(every, gated, strict=True):
+        np.testing.assert_array_equal(one.results.boxes_N4, other.results.boxes_N4)
+        np.testing.assert_array_equal(one.results.labels_N, other.results.labels_N)
+
+
+@pytest.mark.parametrize("track", [False, True])
+def test_a_second_model_answers_in_every_frame(clip, tmp_path, detector_path, track):
+    second = Counting(tiny_classifier(tmp_path / "second.onnx"), "cpu")
+    options = {"classes": "red,green", "then": str(second.path), "every": 4, "track": track}
+    for item in recognise(str(clip), detector_path, **options):
+        known = item.results.tracks_N > 0 if track else np.ones(len(item.results), bool)
+        assert known.all() or item.frame.index < 4
+        for label, then, due in zip(item.results.labels_N, item.results.then_N, known, strict=True):
+            assert (then.names[then.labels_K[0]] == item.results.names[label]) if due else then is None
+
+
+def test_zones_count_predicted_objects_as_any_other(clip, tmp_path, detector_path):
+    zones = tmp_path / "zones.yaml"
+    zones.write_text("zones: {left: {points: [[0, 0.5], [0.5, 0.5], [0.5, 1], [0, 1]]}}\n")
+    for item in recognise(str(clip), detector_path, track=True, every=3, zones=zones, classes="red"):
+        (zone,) = item.counts.zones
+        assert sum(zone.inside.values()) == (item.frame.index >= 3)
+        assert (1 in zone.dwell) == (item.frame.index >= 3)
+
+
+def test_a_camera_that_is_too_fast_is_still_looked_at(detector_path, monkeypatch):
+    """Every third frame that is not dropped is looked at."""
+    slow, infer = threading.Event(), OnnxModel.infer
+    monkeypatch.setattr(OnnxModel, "infer", lambda self, frames: slow.wait(0.05) or infer(self, frames))
+    items = list(recognise("synthetic:64x48@200?frames=60&live=1", detector_path, every=3))
+    assert [item.frame.look for item in items] == ["ahead" if n % 3 else "anew" for n in range(len(items))]
+
+
+@pytest.mark.parametrize(("key", "value"), [("every", 2), ("motion_gate", True)])
+def test_images_do_not_follow_from_each_other(tmp_path, detector_path, key, value):
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ConfigError, match=rf"'{key}' needs videos or cameras; the images of .*1\.png have no time$"):
+        run(str(tmp_path / "1.png"), detector_path, records=tmp_path / "out.jsonl", **{key: value})
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_the_gate_is_a_stage_that_can_be_watched(clip, detector_path):
+    seen = {}
+
+    def watch(stage, call):
+        def watched(*arguments):
+            seen[stage] = seen.get(stage, 0) + 1
+            return call(*arguments)
+
+        return watched
+
+    for options in ({"every": 2}, {}):
+        seen.clear()
+        execute(build_config({"sources": str(clip), "model": str(detector_path), **options}), watch=watch)
+        assert (seen.get("gate"), seen.get("repeat")) == ((20, 20) if options else (None, None))
 
 
 # Redaction: whatever the model says, nothing that it may mean is seen

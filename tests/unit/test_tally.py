@@ -6,20 +6,24 @@ from pipeline.tally import Summary, Tally
 
 def test_the_summary_adds_up_its_sources() -> None:
     error = SourceError("b.mp4 ended early")
-    tallies = [Tally("a.mp4", frames=30, dropped=2), Tally("b.mp4", frames=20, dropped=1, withheld=4, error=error)]
+    tallies = [
+        Tally("a.mp4", frames=30, looked=10, dropped=2),
+        Tally("b.mp4", 20, 20, dropped=1, withheld=4, error=error),
+    ]
     summary = Summary(2.0004, "cpu", ["CPUExecutionProvider"], tallies)
-    assert (summary.frames, summary.dropped, summary.withheld) == (50, 3, 4)
+    assert (summary.frames, summary.looked, summary.dropped, summary.withheld) == (50, 30, 3, 4)
     assert summary.errors == [error]
     assert summary.to_json() == {
         "frames": 50,
+        "looked": 30,
         "seconds": 2.0,
         "fps": 25.0,
         "dropped": 3,
         "device": "cpu",
         "providers": ["CPUExecutionProvider"],
         "sources": [
-            {"source": "a.mp4", "frames": 30, "dropped": 2, "withheld": 0},
-            {"source": "b.mp4", "frames": 20, "dropped": 1, "withheld": 4, "error": "b.mp4 ended early"},
+            {"source": "a.mp4", "frames": 30, "looked": 10, "dropped": 2, "withheld": 0},
+            {"source": "b.mp4", "frames": 20, "looked": 20, "dropped": 1, "withheld": 4, "error": "b.mp4 ended early"},
         ],
     }
 

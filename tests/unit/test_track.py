@@ -8,11 +8,12 @@ from support.crossings import RATE, Moment, crossings, measure
 
 from pipeline.errors import ConfigError
 from pipeline.track import LOST_AFTER, Tracker
-from pipeline.types import Classification, Detections, Frame, Recognised
+from pipeline.types import Classification, Detections, Frame, Look, Recognised
 
 NAMES = ("car", "truck", "person")
 THRESHOLD = 0.25
 PLACE = (100.0, 100.0, 180.0, 160.0)
+PICTURE = np.zeros((720, 1280, 3), np.uint8)
 
 
 def boxes(*rows: tuple[tuple[float, ...], float, int]) -> Detections:
@@ -22,12 +23,12 @@ def boxes(*rows: tuple[tuple[float, ...], float, int]) -> Detections:
     )
 
 
-def frame(pts: float | None, stream: int = 0) -> Frame:
-    return Frame(np.zeros((1, 1, 3), np.uint8), "clip.mp4", 0, pts, stream)
+def frame(pts: float | None, stream: int = 0, look: Look | None = None) -> Frame:
+    return Frame(PICTURE, "clip.mp4", 0, pts, stream, look=look)
 
 
-def follow(tracker: Tracker, found: Detections, pts: float, stream: int = 0) -> Detections:
-    results = tracker(Recognised(frame(pts, stream), found)).results
+def follow(tracker: Tracker, found: Detections, pts: float, stream: int = 0, look: Look | None = None) -> Detections:
+    results = tracker(Recognised(frame(pts, stream, look), found)).results
     assert isinstance(results, Detections)
     assert results.tracks_N is not None
     assert results.tracks_N.dtype == np.int64
@@ -182,6 +183,87 @@ def test_a_track_of_a_hidden_class_is_hidden_when_the_model_errs():
     assert erring.results.labels_N.tolist() == [2, 0]
     assert erring.hide_N4 is not None
     assert erring.hide_N4.tolist() == [list(PLACE)]
+
+
+# Frames at which the model has not looked
+
+
+def drive(pts: float, speed: float = 120.0, start: float = 100.0) -> Detections:
+    """A car that goes to the right, `speed` pixels a second."""
+    left = start + speed * pts
+    return boxes(((left, 100, left + 80, 160), 0.9, 0))
+
+
+@pytest.mark.parametrize("every", [2, 3, 5])
+@pytest.mark.parametrize("rate", [12.5, 25, 60])
+def test_boxes_between_two_looks_go_on_as_they_went(every, rate):
+    tracker, errors = Tracker(THRESHOLD), []
+    for n in range(8 * every):
+        pts, looked = n / rate, n % every == 0
+        found = follow(tracker, drive(pts) if looked else boxes(), pts, look="anew" if looked else "ahead")
+        if n > every:
+            assert found.tracks_N.tolist() == [1]
+        if n > 5 * every and not looked:
+            errors.append(np.abs(found.boxes_N4 - drive(pts).boxes_N4).max())
+            assert found.scores_N.tolist() == pytest.approx([0.9])
+    assert max(errors) < 3
+
+
+def test_between_two_looks_nothing_is_learned_but_where_boxes_are():
+    tracker, other = Tracker(THRESHOLD), Tracker(THRESHOLD)
+    for n in range(20):
+        seen = follow(tracker, drive(n / 5), n / 5, look="anew")
+        for later in (0.04, 0.08, 0.12):
+            follow(tracker, boxes(), n / 5 + later, look="ahead")
+        expected = follow(other, drive(n / 5), n / 5)
+        np.testing.assert_array_equal(seen.boxes_N4, expected.boxes_N4)
+        np.testing.assert_array_equal(seen.tracks_N, expected.tracks_N)
+
+
+def test_a_box_without_a_number_stays_where_it_was_until_the_next_look():
+    tracker = Tracker(THRESHOLD)
+    follow(tracker, drive(0.0), 0.0, look="anew")
+    stays = follow(tracker, boxes(), 0.04, look="ahead")
+    assert (stays.tracks_N.tolist(), stays.boxes_N4.tolist()) == ([0], drive(0.0).boxes_N4.tolist())
+
+
+def test_an_object_that_the_last_look_did_not_find_is_not_shown_though_it_is_not_lost():
+    tracker = Tracker(THRESHOLD)
+    shown = [
+        follow(tracker, found, n / 10, look=look).tracks_N.tolist()
+        for n, (found, look) in enumerate(
+            [(drive(0), "anew"), (drive(0.1), "anew"), (boxes(), "anew"), (boxes(), "ahead"), (drive(0.4), "anew")]
+        )
+    ]
+    assert shown == [[0], [1], [], [], [1]]
+
+
+def test_a_box_that_goes_out_of_the_frame_is_cut_and_then_gone():
+    tracker = Tracker(THRESHOLD)
+    for n in range(5):
+        follow(tracker, drive(n / 10, 400, 1000), n / 10, look="anew")
+    ends = [follow(tracker, boxes(), 0.4 + later, look="ahead").boxes_N4[:, 2].tolist() for later in (0.1, 0.4)]
+    assert ends == [[1280.0], []]
+
+
+def test_while_nothing_moves_the_last_look_counts_for_every_frame():
+    tracker = Tracker(THRESHOLD)
+    for n in range(10):
+        follow(tracker, drive(n / 25, 300), n / 25, look="anew")
+    stopped = drive(9 / 25, 300)
+    for n in range(10, 200):
+        look = "same" if n % 10 else "anew"
+        found = follow(tracker, boxes() if look == "same" else stopped, n / 25, look=look)
+        assert found.tracks_N.tolist() == [1]
+        np.testing.assert_array_equal(found.boxes_N4, stopped.boxes_N4)
+
+
+def test_tracks_survive_a_still_scene_in_which_a_look_fails():
+    tracker = Tracker(THRESHOLD)
+    for n in range(60):
+        look = "same" if n % 10 else "anew"
+        follow(tracker, boxes() if n // 10 == 2 else boxes((PLACE, 0.9, 0)), n / 25, look=look)
+    assert numbers(tracker, boxes((PLACE, 0.9, 0)), 2.4) == [[1]]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ def test_a_second_model_gives_classes_to_each_object(make_item: MakeItem) -> Non
     ]
 
 
+def between_looks(item: Annotated) -> Annotated:
+    return replace(item, redacted=replace(item.redacted, frame=replace(item.frame, look="ahead")))
+
+
+def test_a_run_that_does_not_look_at_every_frame_tells_at_which(make_item: MakeItem) -> None:
+    item = make_item(IMAGE, 5, None, tracked())
+    record = to_record(item.frame, item.results)
+    predicted = to_record(between_looks(item).frame, item.results)
+    assert predicted.pop("look") == "ahead"
+    assert predicted == record
+
+
 def test_a_classifier_gives_no_boxes_and_an_image_no_time(make_item: MakeItem) -> None:
     results = Classification(np.array([1]), np.array([0.25], np.float32), NAMES)
     record = to_record(make_item(IMAGE).frame, results)
@@ -96,23 +108,26 @@ def test_csv_has_one_row_a_result_and_quotes(tmp_path: Path, make_item: MakeItem
     sink.write(make_item(IMAGE, 2, None, Classification(np.array([0]), np.array([1], np.float32), NAMES)))
     sink.write(make_item(IMAGE, 3, None, tracked()))
     sink.write(make_item(IMAGE, 4, None, looked_at()))
+    sink.write(between_looks(make_item(IMAGE, 5, None, tracked())))
     sink.close()
     text = (tmp_path / "x.csv").read_bytes().decode()
     header, *rows = csv.reader(io.StringIO(text, newline=""))
     assert header[:8] == ["source", "frame", "pts", "width", "height", "label", "label_id", "score"]
-    assert header[8:] == ["x1", "y1", "x2", "y2", "track", "then", "then_score"]
+    assert header[8:] == ["x1", "y1", "x2", "y2", "track", "then", "then_score", "look"]
     first, second = (
         (NAMES[1], "1", "0.8765", "1.23", "2.0", "3.0", "4.5"),
         (NAMES[0], "0", "0.5", "0.0", "0.1", "64.0", "48.0"),
     )
     assert rows == [
-        ["a, b.mp4", "0", "0.04", "64", "48", *first, "", "", ""],
-        ["a, b.mp4", "0", "0.04", "64", "48", *second, "", "", ""],
-        ["clip.mp4", "2", "", "64", "48", NAMES[0], "0", "1.0", *[""] * 7],
-        ["clip.mp4", "3", "", "64", "48", *first, "12", "", ""],
-        ["clip.mp4", "3", "", "64", "48", *second, "", "", ""],
-        ["clip.mp4", "4", "", "64", "48", *first, "", "boxer, bulldog", "0.91"],
-        ["clip.mp4", "4", "", "64", "48", *second, "", "", ""],
+        ["a, b.mp4", "0", "0.04", "64", "48", *first, "", "", "", ""],
+        ["a, b.mp4", "0", "0.04", "64", "48", *second, "", "", "", ""],
+        ["clip.mp4", "2", "", "64", "48", NAMES[0], "0", "1.0", *[""] * 8],
+        ["clip.mp4", "3", "", "64", "48", *first, "12", "", "", ""],
+        ["clip.mp4", "3", "", "64", "48", *second, "", "", "", ""],
+        ["clip.mp4", "4", "", "64", "48", *first, "", "boxer, bulldog", "0.91", ""],
+        ["clip.mp4", "4", "", "64", "48", *second, "", "", "", ""],
+        ["clip.mp4", "5", "", "64", "48", *first, "12", "", "", "ahead"],
+        ["clip.mp4", "5", "", "64", "48", *second, "", "", "", "ahead"],
     ]
 
 
