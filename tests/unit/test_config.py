@@ -272,6 +272,8 @@ def test_what_is_no_duration_is_refused(given: object) -> None:
         told
         == f"'counts_every' cannot be {given!r}: write seconds, or a number with its unit, as in 90s, 10m, 1h or 1d"
     )
+
+
 @pytest.mark.parametrize("key", ["every", "motion_gate"])
 def test_what_is_not_looked_at_cannot_be_hidden(key: str) -> None:
     told = reason({**NEEDED, key: 2 if key == "every" else True, "redact": "person", "track": True})
