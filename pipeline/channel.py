@@ -219,3 +219,38 @@ class Channel(Generic[T, R]):
     def _wake_all(self) -> None:
         for condition in (self._work_to_do, self._room_in_lane, self._result_ready):
             condition.notify_all()
+
+
+class Worker:
+    """One function on a thread of its own, for what is not on a frame's way: writing, keeping, listening.
+
+    Args:
+        run: called with an event; returns soon after that is set.
+        name: what messages call it.
+    """
+
+    def __init__(self, run: Callable[[threading.Event], None], name: str) -> None:
+        self._run = run
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._guard, name=f"onsight {name}", daemon=True)  # noqa: TID251
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises what `run` raised, with its own traceback."""
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Sets the event, waits for the end of `run` and raises what it raised."""
+        self._stop.set()
+        self._thread.join(_JOIN)
+        if self._thread.is_alive():
+            _LOG.warning("%s did not end within %.0f s and is left behind", self._thread.name, _JOIN)
+        self.check()
+
+    def _guard(self) -> None:
+        try:
+            self._run(self._stop)
+        except BaseException as error:
+            self._failure = error

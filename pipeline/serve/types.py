@@ -70,3 +70,18 @@ class Event:
     zones: tuple[str, ...] = ()
     thumbnail: str | None = None
     clip: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Who did what.
+
+    Args:
+        action: such as `view`, `export`, `delete`.
+        what: the id of an event, a page, or a search.
+    """
+
+    time: datetime
+    user: str
+    action: str
+    what: str
