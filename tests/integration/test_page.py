@@ -1,0 +1,256 @@
+"""The page in a real browser, with cameras and events that the test makes up."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from argon2 import PasswordHasher
+from playwright.sync_api import Browser, Page, expect
+from support.browser import chromium
+from support.serving import FakeCameras, FakeEvents, picture, shown
+
+from pipeline.serve.live import Live
+from pipeline.serve.web.app import create_app
+from pipeline.serve.web.server import WebServer
+from pipeline.serve.web.settings import WebSettings
+
+PASSWORD = "correct horse"
+HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # a quick one
+USERS = {"anna": {"role": "admin", "password": HASH}, "ben": {"password": HASH}}
+
+
+class Site:
+    """A served page, and its pipeline: 25 pictures a second of every camera in `live_names`."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.live = Live()
+        self.cameras = FakeCameras("gate", "yard")
+        self.events = FakeEvents(folder)
+        self.live_names = ["gate", "yard"]
+        self._stop = threading.Event()
+        given = WebSettings(port=0, notice="Events are kept for 14 days.", **settings)
+        self.server = WebServer(create_app(given, self.live, self.cameras, self.events), given, self.live)
+
+    def __enter__(self) -> Site:
+        self.server.__enter__()
+        self._pipeline = threading.Thread(target=self._run)
+        self._pipeline.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pipeline.join()
+        self.server.close()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.wait(0.04):
+            number += 1
+            for name in self.live_names:
+                self.live.publish(name, shown(picture(number, (360, 640))))
+
+    def see(self, number: int, label: str = "person", camera: str = "gate") -> None:
+        cv2.imwrite(str(self.events.folder / f"{number}.jpg"), picture(number, (90, 120)))
+        start = datetime.now(UTC) - timedelta(minutes=90 - number)
+        self.events.put(number, start=start, label=label, camera=camera, thumbnail=f"{number}.jpg")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with Site(tmp_path) as site:
+        yield site
+
+
+def pixels_of(page: Page, camera: str) -> str:
+    return page.eval_on_selector(f'[data-camera="{camera}"] canvas', "canvas => canvas.toDataURL()")
+
+
+def wait_for_another_picture(page: Page, camera: str) -> None:
+    page.wait_for_selector(f'[data-camera="{camera}"].seen')
+    page.wait_for_function(
+        "([camera, before]) => document.querySelector(`[data-camera='${camera}'] canvas`).toDataURL() !== before",
+        arg=[camera, pixels_of(page, camera)],
+    )
+
+
+def test_live_pictures_move(site: Site, page: Page) -> None:
+    page.goto(site.server.url)
+    for camera in ("gate", "yard"):
+        wait_for_another_picture(page, camera)
+    card = page.locator('[data-camera="gate"]')
+    expect(card.locator(".state")).to_contain_text("Live")
+    expect(card.locator(".figures")).to_have_text("24.9 fps · 41 ms · 0 dropped")
+    expect(page.locator("#notice")).to_have_text("Events are kept for 14 days.")
+    expect(page.locator("#sign-out")).to_be_hidden()
+
+
+def test_a_camera_dies_and_comes_back(site: Site, page: Page) -> None:
+    page.goto(site.server.url)
+    wait_for_another_picture(page, "gate")
+    site.live_names.remove("gate")
+    site.cameras.put("gate", "waiting", reason="no answer; trying again in 4 s", gaps=1)
+    card = page.locator('[data-camera="gate"]')
+    expect(card.locator(".state")).to_contain_text("Reconnecting")
+    expect(card.locator(".veil")).to_have_text("no answer; trying again in 4 s")
+    wait_for_another_picture(page, "yard")
+    expect(page.locator("#cameras-count")).to_have_text("1 of 2 live")
+    site.live_names.append("gate")
+    site.cameras.put("gate", gaps=1)
+    expect(card.locator(".state")).to_contain_text("Live")
+    expect(card.locator(".veil")).to_be_hidden()
+    expect(card.locator(".figures")).to_contain_text("1 gap")
+    wait_for_another_picture(page, "gate")
+
+
+def test_cameras_come_and_go(site: Site, page: Page) -> None:
+    page.goto(site.server.url)
+    expect(page.locator("li.camera")).to_have_count(2)
+    site.cameras.put("dock", "connecting")
+    expect(page.locator('[data-camera="dock"] .state')).to_contain_text("Connecting")
+    site.cameras.remove("dock")
+    expect(page.locator("li.camera")).to_have_count(2)
+
+
+def test_an_event_appears_and_opens(site: Site, page: Page) -> None:
+    page.goto(site.server.url)
+    expect(page.locator("#no-events")).to_have_text("Nothing has been seen yet.")
+    site.see(1)
+    event = page.locator("button.event")
+    expect(event).to_contain_text("person")
+    page.wait_for_function("document.querySelector('button.event img')?.naturalWidth === 120")
+    event.click()
+    expect(page.locator("#event-title")).to_have_text("person · gate")
+    expect(page.locator("#media img")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#event")).to_be_hidden()
+    expect(event).to_be_focused()
+
+
+def test_events_are_searched_and_paged(site: Site, page: Page) -> None:
+    for number in range(60):
+        site.see(number, label="dog" if number % 20 == 0 else "person", camera="yard" if number % 2 else "gate")
+    page.goto(site.server.url)
+    events = page.locator("button.event")
+    expect(events).to_have_count(40)
+    page.get_by_role("button", name="Show older").click()
+    expect(events).to_have_count(60)
+    site.see(60)
+    expect(events).to_have_count(61)
+    page.keyboard.press("/")
+    page.keyboard.type("dog")
+    expect(events).to_have_count(3)
+    page.locator("select[name=camera]").select_option("yard")
+    expect(page.locator("#no-events")).to_have_text("No event fits this search.")
+    page.get_by_role("button", name="Clear").click()
+    expect(events).to_have_count(40)
+    page.locator("summary").click()
+    page.get_by_label("From").fill("2100-01-01T00:00")
+    expect(page.locator("#no-events")).to_be_visible()
+
+
+def test_the_keyboard_does_it_all(site: Site, page: Page) -> None:
+    site.see(1)
+    site.see(2)
+    page.goto(site.server.url)
+    page.wait_for_selector('[data-camera="gate"].seen')
+    page.focus('[data-camera="gate"] .screen')
+    page.keyboard.press("ArrowRight")
+    expect(page.locator('[data-camera="yard"] .screen')).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator('[data-camera="gate"]')).to_be_hidden()
+    expect(page.locator('[data-camera="yard"] .screen')).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator('[data-camera="yard"]')).to_be_hidden()
+    wait_for_another_picture(page, "gate")
+    page.keyboard.press("Escape")
+    expect(page.locator("li.camera:visible")).to_have_count(2)
+    page.locator("button.event").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#newer-event")).to_be_disabled()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#older-event")).to_be_disabled()
+
+
+def test_only_what_is_in_sight_is_sent(site: Site, page: Page) -> None:
+    page.goto(site.server.url)
+    wait_for_another_picture(page, "yard")
+    page.click('[data-camera="gate"] .screen')
+    page.wait_for_timeout(300)
+    assert site.live.watching == {"gate": 1}
+
+
+def test_signing_in(tmp_path: Path, page: Page) -> None:
+    with Site(tmp_path, users=USERS) as site:
+        page.goto(site.server.url)
+        expect(page).to_have_url(re.compile("/login$"))
+        page.get_by_label("Name").fill("ben")
+        page.get_by_label("Password").fill("a guess")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        wait_for_another_picture(page, "gate")
+        expect(page.locator("#who")).to_have_text("ben")
+        expect(page.locator("#show-audit")).to_be_hidden()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_url(re.compile("/login$"))
+
+
+def test_an_admin_deletes_an_event_and_reads_the_audit_log(tmp_path: Path, page: Page) -> None:
+    with Site(tmp_path, users=USERS) as site:
+        site.see(1)
+        page.goto(site.server.url)
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.locator("button.event").click()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Delete for good?").click()
+        expect(page.locator("#no-events")).to_be_visible()
+        assert site.events.events == []
+        page.get_by_role("button", name="Audit log").click()
+        expect(page.locator("#audit tbody")).to_contain_text("delete event")
+
+
+def test_the_page_waits_for_its_server(tmp_path: Path, page: Page) -> None:
+    with Site(tmp_path) as site:
+        page.goto(site.server.url)
+        wait_for_another_picture(page, "gate")
+    expect(page.locator("#trouble")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_both_colours(site: Site, browser: Browser, scheme: Any) -> None:
+    site.see(1)
+    site.cameras.put("yard", "failed", reason="a long reason " * 10)
+    with browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme, is_mobile=True) as context:
+        page = context.new_page()
+        page.goto(site.server.url)
+        page.wait_for_selector("button.event")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(15, 17, 21)") == (scheme == "dark")
