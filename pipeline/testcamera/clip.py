@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import av
 import cv2
+import numpy as np
 from av.bitstream import BitStreamFilterContext
 
 from pipeline.errors import SourceError
 from pipeline.sources import Source
 from pipeline.sources.video import VideoFile
+from pipeline.testcamera.controls import Controls, Mode
 from pipeline.testcamera.rtp import CLOCK, split_nals
-
-T = TypeVar("T")
+from pipeline.types import Frame, Media
 
 _KEY_FRAME_EVERY = 30
 _USUAL_GAP = 0.04
+_LARGEST = 1 << 30  # bytes of the JPEG files of a clip: all of them are kept
+
+
+class Due(Protocol):
+    """`due`: when to send it, in seconds from the start of the clip."""
+
+    @property
+    def due(self) -> float: ...
+
+
+T = TypeVar("T", bound=Due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +46,39 @@ class Unit:
     nals: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """A JPEG file, sent at `due` seconds from the start of the clip."""
+
+    due: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reels(Generic[T]):
+    """A clip, and what is shown in its place: its first picture, and a black one."""
+
+    clip: Sequence[T]
+    freeze: Sequence[T]
+    black: Sequence[T]
+
+    def of(self, mode: Mode) -> Sequence[T]:
+        """What is shown in this mode."""
+        return self.freeze if mode == "freeze" else self.black if mode == "black" else self.clip
+
+
 def check_loopable(source: Source) -> None:
     """Raises SourceError unless the source has an end and times."""
     if source.media.still or source.media.live or (source.media.frames is None and source.media.seconds is None):
         raise SourceError(f"{source.name} cannot be looped: give a video, or a picture like `synthetic:?frames=300`")
+
+
+def make_reels(source: Source, code: Callable[[Source], Sequence[T]]) -> Reels[T]:
+    """The reels of a source, coded by `code` once and for all."""
+    with closing(source.frames(threading.Event())) as frames:  # type: ignore[type-var]
+        first = next(frames)
+    black = Frame(np.zeros_like(first.image), source.name, 0, 0.0)
+    return Reels(code(source), code(_Still(first)), code(_Still(black)))
 
 
 def coded_units(source: Source) -> list[Unit]:
@@ -47,23 +89,57 @@ def coded_units(source: Source) -> list[Unit]:
     return [_unit(packet, first) for packet in packets]
 
 
-def jpegs(source: Source) -> Iterator[tuple[float, bytes]]:
-    """One round of the source as times in seconds and JPEG files."""
+def jpegs(source: Source) -> list[Jpeg]:
+    """One round of the source in JPEG files.
+
+    Raises:
+        SourceError: it is so long that they do not fit into memory.
+    """
+    files: list[Jpeg] = []
+    size = 0
     for frame in source.frames(threading.Event()):
-        yield frame.pts or 0.0, cv2.imencode(".jpg", frame.image)[1].tobytes()
+        files.append(Jpeg(frame.pts or 0.0, cv2.imencode(".jpg", frame.image)[1].tobytes()))
+        size += len(files[-1].data)
+        if size > _LARGEST:
+            raise SourceError(f"{source.name} is too long to be kept as JPEG files: cut it, or serve it as RTSP")
+    return files
 
 
-async def looped(play: Callable[[], Iterable[tuple[float, T]]]) -> AsyncIterator[tuple[float, T]]:
-    """Yields items when they are due, round after round, with the time at which their round began."""
+async def looped(reels: Reels[T], controls: Controls) -> AsyncIterator[tuple[float, T]]:
+    """Yields items when they are due, round after round, with the time since the start at which their round began.
+
+    Another reel begins a new round. The clip stands still while the camera is paused; the time does not.
+    """
     clock = asyncio.get_running_loop().time
-    began, round_began = clock(), 0.0
+    start = began = clock()
     while True:
-        last, gap = 0.0, _USUAL_GAP
-        for due, item in play():
-            gap, last = due - last or gap, due
-            await asyncio.sleep(max(0.0, began + round_began + due - clock()))
-            yield round_began, item
-        round_began += last + gap
+        reel, last, gap = reels.of(controls.mode), 0.0, _USUAL_GAP
+        for item in reel:
+            gap, last = item.due - last or gap, item.due
+            await asyncio.sleep(max(0.0, began + item.due - clock()))
+            if controls.mode == "pause":
+                paused = clock()
+                await controls.until_not("pause")
+                began += clock() - paused
+            if reels.of(controls.mode) is not reel:
+                break
+            yield began - start, item
+        began += last + gap
+
+
+class _Still:
+    """A second of one picture, as a source."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.name, self.stream, self.media = frame.source, 0, Media()
+        self._image = frame.image
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def frames(self, stop: threading.Event) -> Iterator[Frame]:
+        for index in range(round(1 / _USUAL_GAP)):
+            yield Frame(self._image, self.name, index, index * _USUAL_GAP)
 
 
 def _unit(packet: av.Packet[av.VideoStream], first: int) -> Unit:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 PAYLOAD_TYPE = 96
 CLOCK = 90_000
 LARGEST = 1400
+HEADER = 12
 
 _START_CODE = re.compile(rb"\x00*\x00\x00\x01")
 _SPS, _PPS = 7, 8

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 
-from pipeline.testcamera.clip import Unit, looped
-from pipeline.testcamera.rtp import describe, packetise
+from pipeline.testcamera.clip import Reels, Unit, looped
+from pipeline.testcamera.controls import Controls
+from pipeline.testcamera.damage import damage_packets
+from pipeline.testcamera.rtp import HEADER, describe, packetise
 
 _METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER, SET_PARAMETER"
 _INTERLEAVED = b"$"
 
 
 class RtspServer:
-    """Plays `units` to each client, from the first one, round after round."""
+    """Plays the clip to each client, from its first frame, round after round."""
 
-    def __init__(self, units: Sequence[Unit]) -> None:
-        self._units = units
+    def __init__(self, reels: Reels[Unit], controls: Controls) -> None:
+        self._reels = reels
+        self._controls = controls
+        self._chance = random.Random(0)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Talks with one client until it leaves."""
@@ -45,7 +49,7 @@ class RtspServer:
             return "200 OK", {"Public": _METHODS}, ""
         if method == "DESCRIBE":
             kind = {"Content-Type": "application/sdp", "Content-Base": url.rstrip("/") + "/"}
-            return "200 OK", kind, describe(self._units[0].nals)
+            return "200 OK", kind, describe(self._reels.clip[0].nals)
         if method == "SETUP":
             if "TCP" not in headers.get("transport", ""):
                 return "461 Unsupported Transport", {}, ""
@@ -57,11 +61,15 @@ class RtspServer:
     async def _play(self, writer: asyncio.StreamWriter) -> None:
         sequence, source, zero = 0, random.getrandbits(32), random.uniform(1, 1000)
         with suppress(ConnectionError):
-            async for began, unit in looped(lambda: ((each.due, each) for each in self._units)):
-                for packet in packetise(unit.nals, zero + began + unit.pts, sequence, source):
+            async for began, unit in looped(self._reels, self._controls):
+                packets = list(packetise(unit.nals, zero + began + unit.pts, sequence, source))
+                sequence += len(packets)
+                for packet in self._as_it_is(packets):
                     writer.write(_INTERLEAVED + b"\0" + len(packet).to_bytes(2, "big") + packet)
-                    sequence += 1
                 await writer.drain()
+
+    def _as_it_is(self, packets: Iterable[bytes]) -> Iterable[bytes]:
+        return damage_packets(packets, self._chance, HEADER) if self._controls.mode == "corrupt" else packets
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[str, str]] | None:

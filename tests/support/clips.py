@@ -144,6 +144,13 @@ class Camera:
     process: subprocess.Popen[str]
     urls: list[str]
 
+    def turn(self, mode: str) -> None:
+        """Does the camera a wrong (`pause`, `kill`, `corrupt`, `black`, `freeze`), or makes it `well`."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(mode, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline().split() == ["now", mode]
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -153,8 +160,8 @@ class Camera:
 def camera(clip: Path | str, **ports: int) -> Iterator[Camera]:
     """The test camera as a process of its own, ready. `ports`: `rtsp=0`, `http=0`."""
     flags = [text for scheme, port in ports.items() for text in (f"--{scheme}-port", str(port))]
-    command = [sys.executable, "-m", "pipeline.testcamera", str(clip), *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "pipeline.testcamera", str(clip), "--controls", *flags]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield Camera(process, [process.stdout.readline().split()[-1] for _ in ports])
