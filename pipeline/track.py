@@ -79,8 +79,8 @@ class Tracker:
     def _track(self, frame: Frame, found: Detections, pts: float) -> Detections:
         source = self._sources[frame.stream]
         if frame.look == "ahead":
-            return source.predict(pts, frame.width, frame.height)
-        return source.again(pts) if frame.look == "same" else source(found, pts)
+            return source.predict(frame, pts)
+        return source.again(frame, pts) if frame.look == "same" else source(found, frame, pts)
 
 
 class _SourceTracker:
@@ -100,17 +100,18 @@ class _SourceTracker:
         self._found: Detections | None = None  # by the last look
         self._tracked: Detections | None = None
         self._pts = 0.0
+        self._size: tuple[int, int] | None = None  # of the first frame: boxes are matched as if all had it
 
-    def __call__(self, found: Detections, pts: float) -> Detections:
-        self._found, self._tracked, self._pts = found, self._update(found, pts), pts
+    def __call__(self, found: Detections, frame: Frame, pts: float) -> Detections:
+        self._found, self._tracked, self._pts = found, self._update(found, frame, pts), pts
         return self._tracked
 
-    def again(self, pts: float) -> Detections:
-        """As if the model had found once more what it found by the last look."""
+    def again(self, frame: Frame, pts: float) -> Detections:
+        """As if the model had found once more what it found by the last look, at a frame of the same size."""
         assert self._found is not None
-        return self(self._found, pts)
+        return self(self._found, frame, pts)
 
-    def predict(self, pts: float, width: int, height: int) -> Detections:
+    def predict(self, frame: Frame, pts: float) -> Detections:
         """What was last tracked, each box where its track leads; not those that this leads out of the frame."""
         assert self._tracked is not None
         assert self._tracked.tracks_N is not None
@@ -118,22 +119,27 @@ class _SourceTracker:
         for track in self._tracker.tracks:
             rows = np.flatnonzero(self._tracked.tracks_N == track.tracker_id + 1)
             if track.tracker_id >= 0 and len(rows):
-                boxes_N4[rows] += _way(track.state_estimator, steps)
-        boxes_N4 = boxes_N4.clip(0, (width, height) * 2)
+                boxes_N4[rows] += _way(track.state_estimator, steps) / self._scale_4(frame)
+        boxes_N4 = boxes_N4.clip(0, (frame.width, frame.height) * 2)
         inside_N2 = boxes_N4[:, 2:] > boxes_N4[:, :2]
         return replace(self._tracked, boxes_N4=boxes_N4).where(inside_N2[:, 0] & inside_N2[:, 1])
 
-    def _update(self, found: Detections, pts: float) -> Detections:
+    def _update(self, found: Detections, frame: Frame, pts: float) -> Detections:
         from supervision import Detections as Boxes
 
         above_N = found.scores_N - np.broadcast_to(self._thresholds, len(found.names))[found.labels_N]
-        boxes = Boxes(found.boxes_N4, confidence=above_N, data={"row": np.arange(len(found))})
+        boxes_N4 = found.boxes_N4 * self._scale_4(frame)
+        boxes = Boxes(boxes_N4, confidence=above_N, data={"row": np.arange(len(found))})
         matched = self._tracker.update(boxes.with_nms(_SAME_OBJECT, class_agnostic=True), timestamp=pts)
         tracks_N = np.zeros(len(found), np.int64)
         if matched.tracker_id is not None and len(matched):  # the library's ids count from 0, -1 is none yet
             tracks_N[matched.data["row"]] = matched.tracker_id + 1
         tracked = replace(found, labels_N=self._vote(found, tracks_N), tracks_N=tracks_N)
         return tracked.where((above_N >= 0) | (tracks_N > 0))
+
+    def _scale_4(self, frame: Frame) -> NDArray[np.float32]:
+        self._size = self._size or (frame.width, frame.height)
+        return np.array((self._size[0] / frame.width, self._size[1] / frame.height) * 2, np.float32)
 
     def _vote(self, found: Detections, tracks_N: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [N]: the labels of `found`, those of tracks by the votes of all their frames."""

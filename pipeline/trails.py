@@ -22,7 +22,7 @@ _BITS = 4  # of the fraction of a pixel
 @dataclass
 class _Path:
     colour: Colour = WHITE
-    points: list[tuple[float, float, float]] = field(default_factory=list)  # seconds, x, y
+    points: list[tuple[float, float, float]] = field(default_factory=list)  # seconds, x and y as fractions of the frame
 
 
 class Trails:
@@ -49,7 +49,7 @@ class Trails:
             elif track:
                 path = paths.setdefault(track, _Path())
                 path.colour = colour_of(found.names[label])
-                path.points.append((frame.pts, (left + right) / 2, bottom))
+                path.points.append((frame.pts, (left + right) / 2 / frame.width, bottom / frame.height))
         thickest = max(2, round(min(image.shape[:2]) / 150))
         for track, path in list(paths.items()):
             path.points = [point for point in path.points if point[0] > frame.pts - SECONDS]
@@ -62,7 +62,8 @@ class Trails:
 def _draw(image: Image, path: _Path, now: float, thickest: int) -> None:
     """A line that grows from the oldest point to the newest."""
     points_P3 = np.array(path.points)
-    pixels_P2 = np.rint(points_P3[:, 1:] * (1 << _BITS)).astype(np.int32)
+    size = np.array((image.shape[1], image.shape[0]))
+    pixels_P2 = np.rint(points_P3[:, 1:] * size * (1 << _BITS)).astype(np.int32)
     starts = np.searchsorted(points_P3[:, 0], now - SECONDS * np.arange(_PARTS, 0, -1) / _PARTS)
     for part, (start, end) in enumerate(pairwise([*starts.tolist(), len(points_P3)])):
         line = pixels_P2[max(0, start - 1) : end]

@@ -53,6 +53,19 @@ def test_each_source_and_each_run_counts_from_one():
     assert numbers(Tracker(THRESHOLD), still, 0.0, 0.04) == [[0], [1]]
 
 
+def test_an_object_keeps_its_number_when_the_frames_change_their_size():
+    tracker, before, after = Tracker(THRESHOLD), boxes((PLACE, 0.9, 0)), boxes(((50, 50, 90, 80), 0.9, 0))
+    tracks = []
+    for number in range(8):
+        side = 2 if number < 4 else 1
+        image = np.zeros((side, side, 3), np.uint8)
+        seen = Frame(image, "camera", number, number / 25)
+        results = tracker(Recognised(seen, before if side == 2 else after)).results
+        tracks.append(results.tracks_N.tolist())
+        assert results.boxes_N4.tolist() == [list(PLACE if side == 2 else (50, 50, 90, 80))]
+    assert tracks == [[0], *[[1]] * 7]
+
+
 @pytest.mark.parametrize("rate", [5, 30, 120])
 @pytest.mark.parametrize(("away", "number"), [(0.6 * LOST_AFTER, 1), (1.4 * LOST_AFTER, 2)])
 def test_how_long_an_object_may_be_lost_is_counted_in_seconds(rate, away, number):

@@ -98,3 +98,11 @@ def test_trails_that_leave_the_picture_are_cut():
     trails = Trails()
     draw(trails, 0.0, thing(-500, y=-500))
     assert columns(draw(trails, 1.0, thing(700, y=700))) is not None
+
+
+def test_a_trail_follows_the_size_of_the_frames():
+    trails = Trails()
+    walk(trails, *np.arange(0, 1.01, 0.1))
+    small = np.zeros((100, 150, 3), np.uint8)
+    trails.draw(small, Frame(small, "clip.mp4", 0, 1.1), thing(36, y=50))
+    assert columns(small) == pytest.approx((25, 36), abs=2)
