@@ -97,7 +97,7 @@ def _media() -> Iterator[Finding]:
     yield attempt("OpenCV, H.264", probes.decode_h264, opencv, needed=True)
     yield attempt("PyAV, libx264", probes.encode_h264, pyav, needed=True)
     yield attempt("AV1", probes.decode_av1, pyav)
-    yield attempt("RTSP", probes.ask_rtsp, opencv)
+    yield attempt("RTSP", probes.ask_rtsp, pyav)
     yield attempt("window", probes.find_display, "run on a desktop (or with ssh -X), or write to a file with --output")
 
 

@@ -6,6 +6,7 @@ import io
 import platform
 import socket
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -162,25 +163,23 @@ def decode_av1() -> str:
 
 
 def ask_rtsp() -> str:
-    """Has OpenCV ask this process for a stream: its question shows that it speaks RTSP."""
-    import cv2
-
-    from pipeline.sources.capture import open_capture
+    """Has PyAV ask this process for a stream: its question shows that it speaks RTSP."""
+    from pipeline.sources.connection import Lost, Stream
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.5)
-        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/"
-        open_capture(url, (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 400, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 400))
+        with suppress(Lost):
+            Stream(f"rtsp://127.0.0.1:{server.getsockname()[1]}/", opening=0.4, reading=0.4).close()
         try:
             client, _ = server.accept()
             with client:
                 client.settimeout(0.5)
                 asked = client.recv(16)
         except TimeoutError:
-            raise OnsightError("OpenCV opens no RTSP connection: it was built without FFmpeg") from None
+            raise OnsightError("PyAV opens no RTSP connection") from None
     if not asked.startswith(b"OPTIONS rtsp://"):
-        raise OnsightError(f"OpenCV does not speak RTSP, it sent {asked!r}")
-    return "OpenCV speaks it through FFmpeg"
+        raise OnsightError(f"PyAV does not speak RTSP, it sent {asked!r}")
+    return "PyAV speaks it through FFmpeg"
 
 
 def find_display() -> str:

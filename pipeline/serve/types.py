@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-CameraState = Literal["connecting", "live", "stalled", "waiting", "failed"]
-"""`connecting` for the first time, `live`, `stalled` (connected, but no picture comes, or always the same one),
-`waiting` until the next try to reconnect, `failed` (nothing but a change of its settings can help)."""
+from pipeline.sources.state import CameraState as CameraState
 
 
 @dataclass(frozen=True, slots=True)

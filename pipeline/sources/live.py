@@ -1,10 +1,9 @@
-"""A camera: a webcam or a stream behind a URL, read with OpenCV and reconnected for as long as the run lasts.
+"""A camera: a webcam or a stream behind a URL, reconnected for as long as the run lasts.
 
-Time: an RTSP stream's own time stamps. A webcam and HTTP have none that can be trusted (OpenCV makes some up from 25
+Time: an RTSP stream's own time stamps. A webcam and HTTP have none that can be trusted (FFmpeg makes some up from 25
 frames a second), so the clock tells when their frames arrived. After a gap the times go on by the clock.
 
-Transport: unless the environment variable `OPENCV_FFMPEG_CAPTURE_OPTIONS` says something else, OpenCV asks RTSP cameras
-for TCP first.
+Transport: RTSP cameras are asked for TCP first.
 """
 
 from __future__ import annotations
@@ -15,23 +14,17 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from typing import cast
-
-import av
-import cv2
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.errors import SourceError
-from pipeline.sources.capture import open_capture
-from pipeline.sources.probe import TIMEOUT, open_container
+from pipeline.sources.connection import Connection, Lost, Pictures, Stream, Webcam
+from pipeline.sources.probe import TIMEOUT
+from pipeline.sources.state import Health
 from pipeline.sources.timeline import LiveTime
+from pipeline.sources.watchdog import Watchdog
 from pipeline.types import Frame, Image, Media
-
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
-"""Seconds between two tries to reconnect: the first and, after doublings, the longest; each made up to a quarter longer
-or shorter by chance, so that many cameras behind one switch do not come back in step."""
-
-_REASON_TIMEOUT = 3.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,97 +37,153 @@ def hide_credentials(url: str) -> str:
     return _SECRET_IN_QUERY.sub(r"\1***", _USER_AND_PASSWORD.sub(r"\1", url))
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a camera is waited for, in seconds.
+
+    Args:
+        opening: until a connection is made.
+        reading: until a picture comes; then the connection is lost. Longer than from one key frame to the next.
+        stall: until a picture comes; then the camera counts as stalled.
+        first_wait, longest_wait: between two tries to reconnect: the first and, after doublings, the longest; each made
+            up to a quarter longer or shorter by chance, so that many cameras behind one switch do not come back in
+            step. The longest at once where trying again alone does not help.
+        frozen, plain: until a picture that does not change, or that has one colour, counts as wrong; 0: never.
+    """
+
+    opening: float = TIMEOUT
+    reading: float = TIMEOUT
+    stall: float = 5.0
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    frozen: float = 30.0
+    plain: float = 10.0
+
+
 class Camera:
     """A webcam (its index) or a stream (its URL) that is read for ever.
 
-    The constructor connects and waits for the first picture. A connection lost later is opened again, with growing
-    waits, until `stop` is set. A read that is blocked because the camera went silent ends by a timeout.
+    The constructor connects and waits for the first picture, unless the camera is `patient`: then `frames` does. A
+    connection lost later is opened again, with growing waits, until `stop` is set. A read that is blocked because the
+    camera went silent ends by a timeout.
+
+    Args:
+        name: as records carry it; the target without credentials if not given.
+        patient: a camera that cannot be reached is no error but tried again, from the first time on.
 
     Raises:
         SourceError: no connection, or no picture.
     """
 
-    def __init__(self, target: int | str, stream: int = 0) -> None:
-        self.name = hide_credentials(str(target))
+    def __init__(
+        self,
+        target: int | str,
+        stream: int = 0,
+        *,
+        name: str | None = None,
+        patient: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
+        self.name = name or hide_credentials(str(target))
         self.stream = stream
         self.media = Media(live=True)
         self._target = target
-        self._own_time = isinstance(target, str) and target.lower().startswith("rtsp")
-        self._ready = self._connect()
-        if self._ready is None:
-            raise SourceError(self._why_not())
+        self._timing = timing or Timing()
+        now = time.monotonic()
+        self._health = Health(now, now, self._timing.stall)
+        self._ready: _Opened | None = None
+        if not patient:
+            try:
+                self._ready = self._open()
+            except Lost as lost:
+                raise SourceError(self._advise(lost)) from None
 
     @property
     def recording(self) -> bool:
         """Whether the URL turned out to be a video with an end: then read it with `VideoFile`."""
-        http = isinstance(self._target, str) and not self._own_time
-        return http and self._ready is not None and self._ready.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        return self._ready is not None and self._ready.connection.recording
+
+    @property
+    def health(self) -> Health:
+        """How it is now, by `time.monotonic`; may be asked in any thread."""
+        return self._health.at(time.monotonic())
 
     def close(self) -> None:
         """Lets go of the connection that the constructor made, if `frames` has not taken it."""
         if self._ready is not None:
-            self._ready.release()
+            self._ready.connection.close()
             self._ready = None
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """See `Source.frames`. Ends only when `stop` is set; frames are counted across reconnections."""
+        """See `Source.frames`. Ends only when `stop` is set; frames are counted across reconnections.
+
+        Frames may change their size on the way.
+        """
         times, index = LiveTime(), 0
-        for capture in self._connections(stop):
-            times.reconnected()
-            grabbed = True
-            while grabbed and not stop.is_set():
-                ok, image = capture.retrieve()
-                if ok:
-                    own = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if self._own_time else None
-                    yield Frame(cast(Image, image), self.name, index, times.stamp(own), self.stream)
-                    index += 1
-                grabbed = capture.grab()
-
-    def _connections(self, stop: threading.Event) -> Iterator[cv2.VideoCapture]:
-        """Captures that have grabbed their first picture, one after the other as each is lost."""
-        capture, self._ready = self._ready, None
-        wait, lost_at = FIRST_WAIT, None
-        try:
-            while not stop.is_set():
-                if capture is None:
-                    capture = self._connect()
-                if capture is None:
-                    stop.wait(wait * random.uniform(0.75, 1.25))
-                    wait = min(2 * wait, LONGEST_WAIT)
-                    continue
-                if lost_at is not None:
-                    _LOG.warning("%s is back after %.1f s", self.name, time.monotonic() - lost_at)
-                yield capture
-                capture.release()
-                capture, wait, lost_at = None, FIRST_WAIT, time.monotonic()
+        opened, self._ready = self._ready, None
+        wait = self._timing.first_wait
+        while not stop.is_set():
+            try:
+                with closing(self._read(opened)) as pictures:
+                    times.reconnected()
+                    for image, own in pictures:
+                        if stop.is_set():
+                            return
+                        wait = self._timing.first_wait
+                        yield Frame(image, self.name, index, times.stamp(own), self.stream)
+                        index += 1
+            except Lost as lost:
                 if not stop.is_set():
-                    _LOG.warning("%s was lost: reconnecting", self.name)
-                    stop.wait(wait * random.uniform(0.75, 1.25))
-        finally:
-            if capture is not None:
-                capture.release()
+                    self._mourn(lost)
+                    stop.wait((self._timing.longest_wait if lost.lasting else wait) * random.uniform(0.75, 1.25))
+            opened, wait = None, min(2 * wait, self._timing.longest_wait)
 
-    def _connect(self) -> cv2.VideoCapture | None:
-        milliseconds = int(TIMEOUT * 1000)
-        timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds)
-        one_thread = (cv2.CAP_PROP_N_THREADS, 1)  # each further one delays the picture by a frame
-        capture = open_capture(self._target, (*timeouts, *one_thread) if isinstance(self._target, str) else ())
-        if capture is None:
-            return None
-        if capture.grab() and (not self._own_time or capture.grab()):  # FFmpeg gives RTSP's first picture no time
-            return capture
-        capture.release()
-        return None
+    def _read(self, opened: _Opened | None) -> Pictures:
+        """The pictures of one connection, a new one if none is open, until it is lost."""
+        opened = opened or self._open()
+        watchdog = Watchdog(self._timing.frozen, self._timing.plain)
+        with closing(opened.connection):
+            for image, own in opened.pictures:
+                now = time.monotonic()
+                self._welcome(now)
+                height, width = image.shape[:2]
+                self._health = self._health.pictured(now, width, height, watchdog.look(image, now))
+                yield image, own
+        raise Lost("the camera ended the connection")
 
-    def _why_not(self) -> str:
+    def _open(self) -> _Opened:
+        """A connection whose first picture has come."""
+        target, timing = self._target, self._timing
+        connection: Connection = (
+            Stream(target, timing.opening, timing.reading) if isinstance(target, str) else Webcam(target)
+        )
+        with ExitStack() as stack:
+            stack.callback(connection.close)
+            pictures = connection.pictures()
+            if (first := next(pictures, None)) is None:
+                raise Lost("it sends no picture")
+            stack.pop_all()
+        return _Opened(connection, chain((first,), pictures))
+
+    def _welcome(self, now: float) -> None:
+        if self._health.state in ("waiting", "failed") and self._health.width:
+            _LOG.warning("%s is back after %.1f s", self.name, now - self._health.newest)
+
+    def _mourn(self, lost: Lost) -> None:
+        before = self._health
+        self._health = before.lost(time.monotonic(), str(lost), lasting=lost.lasting)
+        if before.state in ("live", "stalled"):
+            _LOG.warning("%s was lost: reconnecting (%s)", self.name, lost)
+        elif before.reason != self._health.reason:
+            _LOG.warning("%s cannot be reached: %s", self.name, lost)
+
+    def _advise(self, lost: Lost) -> str:
         if isinstance(self._target, int):
-            return (
-                f"webcam {self.name} cannot be opened: plug it in, close programs that use it, or give another number"
-            )
-        try:
-            open_container(self._target, _REASON_TIMEOUT).close()
-        except av.FFmpegError as error:
-            reason = error.strerror
-        else:
-            reason = "it sends no picture that can be decoded"
-        return f"{self.name} cannot be opened ({reason}): check address, user and password, and that the camera is on"
+            return f"webcam {self.name} cannot be opened: {lost}"
+        return f"{self.name} cannot be opened ({lost}): check address, user and password, and that the camera is on"
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    connection: Connection
+    pictures: Iterator[tuple[Image, float | None]]

@@ -38,7 +38,7 @@ def decode(target: str, threads: int, after: float | None = None) -> Generator[t
             pts = start if picture.pts is None else picture.pts
             seconds = float((pts - start) * time_base)
             if after is None or seconds > after:
-                yield _upright(picture), seconds
+                yield upright(picture), seconds
 
 
 def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
@@ -56,7 +56,8 @@ def _pictures(container: av.container.InputContainer, stream: av.VideoStream) ->
             continue
 
 
-def _upright(picture: av.VideoFrame) -> Image:
-    image = picture.to_ndarray(format="bgr24")
+def upright(picture: av.VideoFrame) -> Image:
+    """uint8 [H, W, 3] BGR, its rotation applied."""
+    image = picture.reformat(format="bgr24", threads=1).to_ndarray()  # by default, threads for each picture
     quarters = picture.rotation // 90 % 4
     return cast(Image, np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -192,8 +193,11 @@ def test_a_video_that_is_cut_short_is_found(monkeypatch: pytest.MonkeyPatch) -> 
         probes.decode_h264()
 
 
-def test_an_opencv_without_rtsp_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.capture.open_capture", lambda url, options: None)
+def test_a_pyav_without_rtsp_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(url: str, **options: object) -> None:
+        raise av.error.ProtocolNotFoundError(0, "Protocol not found")
+
+    monkeypatch.setattr("av.open", fail)
 
     with pytest.raises(OnsightError, match="opens no RTSP connection"):
         probes.ask_rtsp()
