@@ -155,6 +155,7 @@ def test_sources_and_sinks_know_the_values_and_their_own_package(module: str) ->
         ("pynvml", "pipeline.bench.gpu"),
         ("trackers", "pipeline.track"),
         ("supervision", "pipeline.track"),
+        ("alembic", "pipeline.serve.database"),
         ("uvicorn", "pipeline.serve.web.server"),
         ("argon2", "pipeline.serve.web.accounts"),
         ("prometheus_client", "pipeline.serve.web.metrics"),
