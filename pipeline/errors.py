@@ -6,6 +6,7 @@ OnsightError            what the user can mend: one line that says what to do; t
 ├── SinkError           an output that cannot be written
 ├── ModelError          a file that is no usable ONNX model
 │   └── ContractError   an ONNX model whose contract is missing, broken or not kept
+├── StoreError          the database of events, when it cannot be opened, read or written
 └── DeviceError         the device asked for is not there, or a library or driver of it is missing
 
 StopStream              a sink was told by the user to end the run (`q` in the window); not an error
@@ -28,6 +29,10 @@ class SourceError(OnsightError):
 
 class SinkError(OnsightError):
     """An output that cannot be written."""
+
+
+class StoreError(OnsightError):
+    """A database of events that cannot be opened, read or written."""
 
 
 class ModelError(OnsightError):

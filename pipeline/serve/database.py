@@ -1,0 +1,144 @@
+"""The database of events: SQLite in WAL mode, or PostgreSQL; brought to the newest schema when it is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+
+from pipeline.errors import ConfigError, StoreError
+
+_PATIENCE = 5.0  # seconds to wait for another process that writes
+# Kill-safe with synchronous NORMAL; a power cut may cost the last commits, never the database. What is deleted is
+# overwritten, and its pages go back to the file system.
+_PRAGMAS = ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON")
+_REASONS = {
+    "locked": "another program writes to it and does not end: try again, or end that program",
+    "not a database": "it is no database: give another --store, or move the file away",
+    "malformed": "it is damaged: restore a copy, or move the file away to begin anew",
+    "readonly": "it cannot be written to: change the permissions of the file and its folder",
+    "unable to open": "it cannot be opened: change the permissions of the file and its folder",
+    "disk is full": "the disk is full: make room",
+}
+
+
+class Database:
+    """An engine that says in one line what is wrong.
+
+    Args:
+        url: of SQLAlchemy, sqlite or postgresql.
+
+    Raises:
+        ConfigError: a URL of another kind, or the package of its database is missing.
+        StoreError: it cannot be opened, or was made by a newer version.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        parsed = _parse(url)
+        self.kind = parsed.get_backend_name()
+        self.name = parsed.database if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
+        lite = self.kind == "sqlite"
+        try:
+            self._engine = create_engine(
+                parsed,
+                connect_args={"timeout": _PATIENCE, "isolation_level": None} if lite else {},
+                pool_pre_ping=not lite,
+                json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
+            )
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"{self.name} needs the package {error.name}: pip install {error.name}") from None
+        if lite:
+            event.listen(self._engine, "connect", _set_up)
+            event.listen(self._engine, "begin", _begin)
+        self._migrate()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with self._explained(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction: all of it is kept, or nothing."""
+        with self._explained(), self._engine.connect() as connection:
+            connection.execution_options(onsight_writes=True)
+            with connection.begin():
+                yield connection
+
+    def shrink(self) -> None:
+        """Gives the room of what was deleted back to the file system, and empties the log, which may still hold it."""
+        if self.kind != "sqlite":
+            return
+        with self._explained(), self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.execute("PRAGMA incremental_vacuum").fetchall()
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", "pipeline.serve:migrations")
+        config.set_main_option("path_separator", "os")
+        script = ScriptDirectory.from_config(config)
+        with self.reading() as connection:
+            if self._revision(connection, script) == script.get_current_head():
+                return
+        with self.writing() as connection:  # another process may have done it meanwhile
+            if self._revision(connection, script) != script.get_current_head():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+
+    def _revision(self, connection: Connection, script: ScriptDirectory) -> str | None:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in {each.revision for each in script.walk_revisions()}:
+            raise StoreError(f"the events in {self.name} were written by a newer version of Onsight: update this one")
+        return current
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            raise  # ours
+        except DatabaseError as error:
+            told = " ".join(str(error.orig).split())
+            reason = next((reason for words, reason in _REASONS.items() if words in told), told)
+            raise StoreError(f"the events in {self.name}: {reason}") from error
+
+
+def _parse(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+        kind = parsed.get_backend_name()
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError):
+        raise ConfigError(_KINDS) from None
+    except ModuleNotFoundError:
+        return parsed
+    if kind not in ("sqlite", "postgresql") or (kind == "sqlite" and not parsed.database):
+        raise ConfigError(_KINDS)
+    return parsed
+
+
+_KINDS = "events are kept in SQLite or PostgreSQL: give a folder, or a URL such as postgresql://user@host/name"
+
+
+def _set_up(driver: Any, record: object) -> None:
+    for pragma in _PRAGMAS:
+        driver.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("onsight_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

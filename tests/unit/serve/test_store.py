@@ -1,0 +1,321 @@
+"""The store on SQLite, with its real writer thread; no test waits for it but by `flush`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from support.watching import after, event
+
+from pipeline.errors import ConfigError, StoreError
+from pipeline.serve import files as files_module
+from pipeline.serve import pending as pending_module
+from pipeline.serve.recovery import recover
+from pipeline.serve.store import EventStore
+from pipeline.serve.tables import metadata
+from pipeline.types import Image
+
+PICTURE = np.full((40, 60, 3), 120, np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with closing(EventStore(tmp_path / "events")) as opened:
+        yield opened
+
+
+def run(store: EventStore, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(store.files.folder / "events.db")) as database:
+        found = database.execute(sql).fetchall()
+        database.commit()
+        return found
+
+
+def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
+    whole = replace(event(0.123456, zones=("Hof Ä",)), track=7)
+    bare = replace(event(1, lasted=None), box=None, path=())
+    store.add(whole)
+    store.add(bare)
+    store.flush()
+    assert store.get(whole.id) == whole
+    assert store.search() == [bare, whole]
+    assert store.get("none") is None
+
+
+def test_an_update_changes_what_it_knows(store: EventStore) -> None:
+    first = event(lasted=None)
+    store.add(first, PICTURE)
+    store.flush()
+    with_files = store.get(first.id)
+    assert with_files is not None
+    store.update(replace(first, score=0.95, end=after(9)))
+    store.flush()
+    assert store.get(first.id) == replace(with_files, score=0.95, end=after(9))
+
+
+def test_what_comes_before_a_commit_is_one_row(store: EventStore) -> None:
+    first = event(lasted=None)
+    store.add(first)
+    store.update(replace(first, score=0.9), PICTURE)
+    store.update(replace(first, end=after(3)))
+    store.attach(first, clip="clips/a.mp4")
+    store.flush()
+    found = store.get(first.id)
+    assert found is not None
+    assert (found.end, found.clip, found.score) == (after(3), "clips/a.mp4", first.score)
+    assert store.thumbnail_path(found) is not None
+
+
+def test_a_thumbnail_is_a_jpeg_of_the_day(store: EventStore) -> None:
+    store.add(event(), PICTURE)
+    store.flush()
+    (found,) = store.search()
+    assert found.thumbnail == f"thumbnails/2026-11-26/{found.id}.jpg"
+    path = store.thumbnail_path(found)
+    assert path is not None
+    assert cv2.imread(str(path)).shape == PICTURE.shape
+    assert run(store, "SELECT bytes FROM events") == [(path.stat().st_size,)]
+
+
+def test_the_writer_writes_by_itself(tmp_path: Path) -> None:
+    with closing(EventStore(tmp_path)) as store, closing(EventStore(tmp_path)) as other:
+        store.add(event())
+        while not other.search():
+            pass
+
+
+def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    store = EventStore(tmp_path)
+    store.add(event())
+    store.close()
+    with closing(EventStore(tmp_path, create=False)) as again:
+        assert len(again.search()) == 1
+
+
+def test_a_search_finds_what_fits(store: EventStore) -> None:
+    for each in (
+        event(0, label="car", camera="Gate", rule="all"),
+        event(10, label="person", zones=("50 %_yard",)),
+        event(20, lasted=None, label="dog"),
+    ):
+        store.add(each)
+    store.flush()
+
+    def labels(**search: object) -> list[str]:
+        return [each.label for each in store.search(**search)]  # type: ignore[arg-type]
+
+    assert labels() == ["dog", "person", "car"]
+    assert labels(labels=["Car", "DOG"]) == ["dog", "car"]
+    assert labels(cameras=["gate"]) == ["car"]
+    assert labels(rules=["all"], labels=["dog"]) == []
+    assert labels(text="GATE") == ["car"]
+    assert labels(text="%_y") == ["person"]
+    assert labels(text="perso") == ["person"]
+    assert labels(until=after(10)) == ["car"]
+    assert labels(since=after(11)) == ["dog", "person"]  # what lasted, or lasts
+    assert labels(since=after(2.5), until=after(15)) == ["person"]
+    assert labels(limit=2) == ["dog", "person"]
+    assert labels(limit=2, before=store.search()[1].id) == ["car"]
+
+
+def test_deleted_is_gone_with_its_files(store: EventStore) -> None:
+    kept, gone = event(0), event(86400 * 2)
+    for each in (kept, gone):
+        store.add(each, PICTURE)
+    clip = store.files.prepare(store.files.clip(gone))
+    clip.write_bytes(b"clip")
+    store.attach(gone, clip=store.files.clip(gone))
+    store.delete(gone.id)
+    assert [each.id for each in store.search()] == [kept.id]
+    assert [name for _, _, name in store.files.all()] == [store.files.thumbnail(kept)]
+    assert not clip.parent.exists()
+
+
+def test_what_comes_for_a_deleted_event_is_deleted(store: EventStore) -> None:
+    gone = event()
+    store.add(gone)
+    store.delete(gone.id)
+    store.update(gone, PICTURE)
+    store.flush()
+    assert store.search() == []
+    assert list(store.files.all()) == []
+
+
+def test_the_audit_log(store: EventStore) -> None:
+    store.audit("ann", "view", "a")
+    store.audit("bob", "export", "label person")
+    store.flush()
+    first, second = store.audits()
+    assert (first.user, first.action, first.what) == ("bob", "export", "label person")
+    assert second.user == "ann"
+    assert len(store.audits(limit=1)) == 1
+
+
+def test_while_another_program_locks_the_database_events_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pipeline.serve.database._PATIENCE", 0.02)
+    first, second = event(0, lasted=None), event(1)
+    with closing(EventStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / "events.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.add(first, PICTURE)
+        store.audit("ann", "view", "a")
+        with pytest.raises(StoreError, match="another program writes to it"):
+            store.flush()
+        store.update(replace(first, end=after(5)))
+        store.add(second)
+        while "waits in memory" not in caplog.text:
+            pass
+        assert store.search() == []
+        other.rollback()
+        store.flush()
+        assert [each.end for each in store.search()] == [second.end, after(5)]
+        assert len(store.audits()) == 1
+        assert store.thumbnail_path(store.search()[1]) is not None
+
+
+def test_too_many_that_wait_cost_the_oldest(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pending_module, "_MOST", 2)
+    pending = pending_module.Pending()
+    three = [event(seconds) for seconds in range(3)]
+    for each in three:
+        pending.put(pending_module.Change(each, True, {}))
+    assert [change.event for change in pending.take()[0]] == three[1:]
+    assert three[0].id in caplog.text
+
+
+def test_a_full_disk_costs_the_thumbnail_not_the_event(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(picture: Image) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files_module, "to_jpeg", fail)
+    store.add(event(), PICTURE)
+    store.flush()
+    (found,) = store.search()
+    assert found.thumbnail is None
+    assert "No space left" in caplog.text
+    assert list(store.files.all()) == []
+
+
+# Opening
+
+
+def test_the_migrations_make_the_tables(store: EventStore) -> None:
+    with store.database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_migration_that_is_cut_short_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.op.create_index", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            EventStore(tmp_path)
+    with closing(EventStore(tmp_path)) as store:
+        assert store.search() == []
+
+
+def test_safe_pragmas(store: EventStore) -> None:
+    with store.database.reading() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "secure_delete", "auto_vacuum")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 1, "secure_delete": 1, "auto_vacuum": 2}
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    with closing(EventStore(tmp_path)) as store:
+        run(store, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="newer version of Onsight: update"):
+        EventStore(tmp_path)
+
+
+def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "events.db").write_bytes(b"something else " * 1000)
+    with pytest.raises(StoreError, match="no database"):
+        EventStore(tmp_path)
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "events").touch()
+    with pytest.raises(StoreError, match="cannot be made"):
+        EventStore(tmp_path / "events")
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no events in"):
+        EventStore(tmp_path / "none", create=False)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://me@host/name", "SQLite or PostgreSQL"),
+        ("nonsense://", "SQLite or PostgreSQL"),
+        ("sqlite://", "SQLite or PostgreSQL"),
+        ("://", "SQLite or PostgreSQL"),
+    ],
+)
+def test_another_kind_of_database_is_refused(url: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        EventStore(url, tmp_path)
+
+
+def test_a_url_needs_a_folder_for_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give a folder"):
+        EventStore(f"sqlite:///{tmp_path}/a.db")
+    with closing(EventStore(f"sqlite:///{tmp_path}/a.db", tmp_path / "files")) as store:
+        store.add(event(), PICTURE)
+        store.flush()
+        assert store.thumbnail_path(store.search()[0]) is not None
+
+
+# After a kill
+
+
+def test_recovery_ends_what_was_open(store: EventStore) -> None:
+    store.add(event(lasted=None))
+    store.add(replace(event(lasted=None), path=(), best=after(3)))
+    store.flush()
+    recover(store)
+    assert sorted(each.end for each in store.search() if each.end) == [after(1), after(3)]
+
+
+def test_recovery_puts_files_in_order(store: EventStore) -> None:
+    known, gone = event(0), event(1)
+    store.add(known, PICTURE)
+    store.flush()
+    clip = store.files.prepare(store.files.clip(known))
+    for path in (clip, clip.with_name(f"{known.id}.partial.mp4"), store.files.prepare(store.files.clip(gone))):
+        path.write_bytes(b"clip")
+    (store.files.folder / "clips" / "mine.mp4").touch()
+    recover(store)
+    store.flush()
+    assert store.clip_path(store.search()[0]) == clip
+    left = {path.name for path in (store.files.folder / "clips").rglob("*.mp4")}
+    assert left == {clip.name, "mine.mp4"}
+
+
+def test_one_process_watches(tmp_path: Path) -> None:
+    with closing(EventStore(tmp_path)) as store, closing(EventStore(tmp_path)) as other:
+        recover(store)
+        with pytest.raises(StoreError, match="another process"):
+            recover(other)
+    with closing(EventStore(tmp_path)) as again:
+        recover(again)
