@@ -1,0 +1,298 @@
+"""Clips out of a stream that is made here: the packets of the real encoder, at times that the tests choose."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from support.watching import NOW, after, count_frames, event
+
+from pipeline.serve import clips as clips_module
+from pipeline.serve import packets as packets_module
+from pipeline.serve.clips import Cut, Recorder
+from pipeline.serve.packets import FrameEncoder, copies
+from pipeline.serve.ring import PacketRing
+from pipeline.serve.store import EventStore
+from pipeline.serve.types import Event
+
+FPS = 10
+
+
+class Yard:
+    """A camera whose frames are encoded: one every 0.1 s, each with its number as its grey level."""
+
+    def __init__(self, store: EventStore, cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store = store
+        self.frames = 0
+        self.recorder = Recorder("yard", store, cut)
+        self.encoder = FrameEncoder(self.recorder)
+        clock = SimpleNamespace(time=lambda: NOW.timestamp() + self.frames / FPS)
+        monkeypatch.setattr(packets_module, "time", clock)
+
+    def until(self, seconds: float) -> None:
+        while self.frames / FPS < seconds:
+            self.encoder.add(np.full((48, 64, 3), self.frames, np.uint8), self.frames / FPS)
+            self.frames += 1
+
+    def clip(self, event: Event) -> Path | None:
+        self.store.flush()
+        found = self.store.get(event.id)
+        assert found is not None
+        return self.store.clip_path(found)
+
+    def partial(self) -> list[Path]:
+        return list(self.store.files.folder.rglob("*.partial.*"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with closing(EventStore(tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def yard(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    return Yard(store, Cut(before=2, after=1, reserve=0), monkeypatch)
+
+
+def begin(yard: Yard, seconds: float) -> Event:
+    begun = event(seconds, lasted=None)
+    yard.store.add(begun)
+    yard.recorder.tell(begun)
+    return begun
+
+
+def end(yard: Yard, begun: Event, seconds: float) -> None:
+    yard.recorder.tell(replace(begun, end=after(seconds)))
+
+
+def greys(path: Path) -> list[int]:
+    with av.open(str(path)) as video:
+        return [round(float(frame.to_ndarray(format="gray").mean())) for frame in video.decode(video=0)]
+
+
+def test_a_clip_begins_before_the_event_and_ends_after_it(yard: Yard) -> None:
+    yard.until(5.5)
+    begun = begin(yard, 5.5)
+    yard.until(7)
+    assert len(yard.partial()) == 1
+    end(yard, begun, 7)
+    yard.until(9)
+    path = yard.clip(begun)
+    assert path is not None
+    assert yard.partial() == []
+    shown = greys(path)
+    # From the key frame at 3 s, the last one that is at least two seconds old, to 8 s.
+    assert len(shown) == pytest.approx(51, abs=2)
+    assert shown[0] == pytest.approx(30, abs=3)
+    assert shown[-1] == pytest.approx(81, abs=4)
+    with av.open(str(path)) as video:
+        assert float(video.duration or 0) / av.time_base == pytest.approx(5.1, abs=0.2)
+
+
+def test_events_that_overlap_have_a_clip_each(yard: Yard) -> None:
+    yard.until(3)
+    first = begin(yard, 3)
+    yard.until(4)
+    second = begin(yard, 4)
+    end(yard, first, 4)
+    yard.until(6)
+    end(yard, second, 6)
+    yard.until(8)
+    paths = [yard.clip(first), yard.clip(second)]
+    assert all(path is not None and count_frames(path) > 20 for path in paths)
+    assert len(set(paths)) == 2
+
+
+def test_an_event_that_has_ended_long_ago_still_has_its_clip(yard: Yard) -> None:
+    yard.until(3)
+    begun = begin(yard, 2.5)
+    end(yard, begun, 2.6)
+    yard.until(5)
+    path = yard.clip(begun)
+    assert path is not None
+    assert count_frames(path) > 15
+
+
+def test_a_long_event_has_the_clip_of_its_beginning(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard = Yard(store, Cut(before=1, after=1, longest=4, reserve=0), monkeypatch)
+    yard.until(3)
+    begun = begin(yard, 3)
+    yard.until(10)
+    path = yard.clip(begun)
+    assert path is not None
+    assert count_frames(path) == pytest.approx(42, abs=2)
+    end(yard, begun, 10)
+    yard.until(12)
+    assert yard.partial() == []
+    assert yard.clip(begun) == path
+
+
+def test_closing_finishes_what_is_being_written(yard: Yard) -> None:
+    yard.until(2)
+    begun = begin(yard, 2)
+    yard.until(3)
+    yard.encoder.close()
+    path = yard.clip(begun)
+    assert path is not None
+    assert count_frames(path) > 20
+
+
+def test_a_new_stream_ends_clips_and_forgets_what_came_before(yard: Yard) -> None:
+    yard.until(2)
+    first = begin(yard, 2)
+    yard.until(3)
+    yard.encoder = FrameEncoder(yard.recorder)
+    yard.until(3.1)
+    second = begin(yard, 3.1)
+    yard.until(4)
+    yard.encoder.close()
+    before, later = yard.clip(first), yard.clip(second)
+    assert before is not None
+    assert later is not None
+    assert min(greys(later)) >= 27
+    assert max(greys(before)) <= 33
+
+
+def test_an_event_before_the_first_packet_waits_for_it(yard: Yard) -> None:
+    begun = begin(yard, 0)
+    yard.until(1)
+    yard.encoder.close()
+    path = yard.clip(begun)
+    assert path is not None
+    assert count_frames(path) == 10
+
+
+def test_packets_that_come_when_all_is_over_make_no_clip(yard: Yard) -> None:
+    begun = begin(yard, -60)
+    end(yard, begun, -50)
+    yard.until(1)
+    yard.encoder.close()
+    assert yard.clip(begun) is None
+    assert list((yard.store.files.folder / "clips").rglob("*.mp4")) == []
+
+
+def test_no_clip_begins_where_the_disk_is_nearly_full(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    yard.recorder._cut = Cut(before=2, after=1, reserve=1000)
+    free = SimpleNamespace(free=999)
+    monkeypatch.setattr(clips_module, "shutil", SimpleNamespace(disk_usage=lambda _: free))
+    yard.until(2)
+    lost = [begin(yard, 2), begin(yard, 2)]
+    end(yard, lost[0], 0.5)  # has ended before the next packet comes
+    yard.until(3)
+    end(yard, lost[1], 3)
+    free.free = 1000
+    yard.until(4)
+    kept = begin(yard, 4)
+    yard.until(5)
+    yard.encoder.close()
+    assert [yard.clip(each) for each in lost] == [None, None]
+    assert yard.clip(kept) is not None
+    assert caplog.text.count("No space left on device; watching goes on") == 1
+    assert "clips of yard are written again" in caplog.text
+
+
+def test_a_disk_that_fills_up_costs_the_clip_and_nothing_else(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    yard.until(2)
+    begun = begin(yard, 2)
+    yard.until(3)
+
+    def fail(self: object, packet: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(clips_module.Clip, "add", fail)
+        yard.until(4)
+    end(yard, begun, 4)
+    yard.until(6)
+    assert yard.clip(begun) is None
+    assert yard.partial() == []
+    assert "clips of yard cannot be written: No space left" in caplog.text
+
+
+def test_a_clip_that_cannot_be_finished_leaves_nothing(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(clips_module, "finish", fail)
+    yard.until(2)
+    begun = begin(yard, 2)
+    yard.until(3)
+    yard.encoder.close()
+    assert yard.clip(begun) is None
+    assert list((yard.store.files.folder / "clips").rglob("*.mp4")) == []
+
+
+def test_a_folder_that_has_gone_costs_clips(yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.rmtree(yard.store.files.folder / "clips")
+    (yard.store.files.folder / "clips").touch()
+    yard.until(2)
+    begin(yard, 2)
+    yard.until(3)
+    assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("target", "altered", "copied"),
+    [
+        ("rtsp://a/b", False, True),
+        ("RTSPS://a/b", False, True),
+        ("rtsp://a/b", True, False),
+        ("http://a/b.mjpg", False, False),
+        (0, False, False),
+    ],
+)
+def test_only_what_is_shown_as_it_is_sent_is_copied(target: int | str, altered: bool, copied: bool) -> None:
+    assert copies(target, altered) is copied
+
+
+# The ring
+
+
+def packet(key: bool, size: int = 10) -> Any:
+    made = av.Packet(size)
+    made.is_keyframe = key
+    return made
+
+
+def test_a_ring_holds_whole_groups_that_reach_back_far_enough() -> None:
+    ring = PacketRing(2.0)
+    for tenth in range(100):
+        ring.add(packet(tenth % 10 == 0), tenth / 10)
+        times = [at for at, _ in ring.packets]
+        assert ring.packets[0][1].is_keyframe
+        assert times[0] <= max(0.0, tenth / 10 - 2.0)
+        assert tenth / 10 - times[0] < 3.0 + 0.05
+
+
+def test_a_ring_begins_with_a_key_frame() -> None:
+    ring = PacketRing(2.0)
+    ring.add(packet(False), 0.0)
+    assert ring.packets == []
+    ring.add(packet(True), 0.1)
+    assert len(ring.packets) == 1
+    ring.clear()
+    ring.add(packet(False), 0.2)
+    assert ring.packets == []
+
+
+def test_a_ring_has_an_end() -> None:
+    ring = PacketRing(1000.0, most_bytes=100)
+    for index in range(50):
+        ring.add(packet(index % 4 == 0), float(index))
+        assert sum(each.size for _, each in ring.packets) <= 100
+    assert ring.packets
+    ring.add(packet(False, 1000), 60.0)
+    assert ring.packets == []
