@@ -13,6 +13,7 @@ from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError
 
 _LOW = 0.5  # of the threshold: boxes from there on may continue a track
+_HIDE = 0.25  # boxes to hide count from there on at the latest: what is best to show may miss what is to be hidden
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,7 @@ def settle(
         classes=shown,
         kept=None if track else shown,
         hide=find_labels(redact, contract.labels) if redact else None,
-        hide_threshold=min(float(lowest_C.min()), detector.threshold),
+        hide_threshold=min(float(lowest_C.min()), detector.threshold, _HIDE),
         tiles=tiles,
     )
 

@@ -60,7 +60,7 @@ def test_a_model_without_overlaps_needs_no_suppression() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threshold", "shown", "hidden"), [(0.9, 0.9, 0.3), (0.1, 0.1, 0.1), (0.0, 0.0, 0.0), (None, 0.3, 0.3)]
+    ("threshold", "shown", "hidden"), [(0.9, 0.9, 0.25), (0.1, 0.1, 0.1), (0.0, 0.0, 0.0), (None, 0.3, 0.25)]
 )
 def test_what_is_hidden_is_looked_for_further_than_what_is_shown(
     threshold: float | None, shown: float, hidden: float
@@ -70,7 +70,7 @@ def test_what_is_hidden_is_looked_for_further_than_what_is_shown(
     assert settings.hide_threshold == pytest.approx(hidden)
 
 
-@pytest.mark.parametrize(("threshold", "lowest", "hidden"), [(None, 0.15, 0.15), (0.5, 0.25, 0.25), (0.9, 0.45, 0.3)])
+@pytest.mark.parametrize(("threshold", "lowest", "hidden"), [(None, 0.15, 0.15), (0.5, 0.25, 0.25), (0.9, 0.45, 0.25)])
 def test_where_objects_are_followed_low_scores_are_kept_and_hidden_too(
     threshold: float | None, lowest: float, hidden: float
 ) -> None:
@@ -102,7 +102,7 @@ def test_what_is_hidden_is_looked_for_as_low_as_any_class_is_shown(track: bool, 
 
 
 def test_a_high_threshold_of_a_class_does_not_show_what_is_hidden() -> None:
-    assert settle(detector(), class_thresholds={"person": 0.9}, redact=["person"]).hide_threshold == pytest.approx(0.3)
+    assert settle(detector(), class_thresholds={"person": 0.9}, redact=["person"]).hide_threshold == pytest.approx(0.25)
 
 
 def test_one_tile_is_the_whole_frame() -> None:
