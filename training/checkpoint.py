@@ -41,8 +41,9 @@ class Trained:
     `network`: in evaluation mode, takes float32 [B, 3, H, W], RGB, (value ÷ 255 - `mean`) ÷ `std`, returns logits
     [B, C]; with averaged weights, if they were averaged. That of a detector returns raw tensors, of which `head` makes
     the outputs of the contract; None: it is a classifier. `metrics`: of the validation after which it was saved.
-    `temperature`: logits are divided by it before the softmax; None: not calibrated. `commit`: of the git repository
-    in which it was trained, if it was in one.
+    `temperature`: logits are divided by it before the softmax; None: not calibrated. `threshold`: from which score on
+    boxes are worth showing; None: that is not known. `commit`: of the git repository in which it was trained, if it was
+    in one.
     """
 
     network: nn.Module
@@ -55,6 +56,7 @@ class Trained:
     recipe: Recipe
     metrics: dict[str, float]
     temperature: float | None
+    threshold: float | None
     fingerprint: str
     versions: dict[str, str]
     commit: str | None
@@ -63,7 +65,7 @@ class Trained:
     @property
     def contract(self) -> contract.ModelContract:
         """The contract of a model file made of it, without provenance."""
-        head = self.head
+        head, shown = self.head, {} if self.threshold is None else {"threshold": self.threshold}
         return contract.ModelContract(
             task=self.recipe.model.task,
             labels=self.classes,
@@ -72,7 +74,7 @@ class Trained:
             classifier=contract.ClassifierSpec() if head is None else None,
             detector=None
             if head is None
-            else contract.DetectorSpec(candidates=head.candidates, nms=True, iou=head.iou),
+            else contract.DetectorSpec(candidates=head.candidates, nms=True, iou=head.iou, **shown),
         )
 
 
@@ -89,6 +91,7 @@ def describe(recipe: Recipe, classes: tuple[str, ...], inputs: Inputs, fingerpri
         "commit": _commit(),
         "metrics": {},
         "temperature": None,
+        "threshold": None,
     }
 
 
@@ -154,6 +157,7 @@ def load_checkpoint(path: Path | str) -> Trained:
         recipe,
         dict(about["metrics"]),
         about["temperature"],
+        about.get("threshold"),
         about["fingerprint"],
         dict(about["versions"]),
         about.get("commit"),

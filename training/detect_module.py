@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence, Sized
 from typing import Any, cast
 
@@ -18,14 +19,18 @@ from training.coco import average_precision
 from training.dataset import Batch
 from training.inputs import Inputs
 from training.learner import Learner
+from training.metrics_boxes import best_point
 from training.raw_heads import Detector, DetectorHead, RawDetector
 from training.recipe import Recipe
 
 _LOWEST = 0.001  # score of what still counts for the average precision
+_STEPS = 1000  # of a threshold, from 0 to 1: what scores differ by from device to device is less
 
 
 class ObjectDetector(Learner):
     """Trains a detector of torchvision by its own losses; validates by COCO's mean average precision.
+
+    Checkpoints carry the threshold that had the highest F1 in the last validation.
 
     Args:
         network: of `training.detect_model.build_trainable`.
@@ -89,6 +94,9 @@ class ObjectDetector(Learner):
             raise SourceError("no validation picture that can be read shows an object; look at: onsight data check")
         self.log("val/map", metrics.map)
         self.log("val/map50", metrics.map50)
+        best = best_point(truth, list(found.values()), len(self._classes))
+        threshold = None if best is None else math.floor(_STEPS * best.threshold) / _STEPS
+        self.about = {**self.about, "threshold": threshold}
 
     def _gather(self) -> dict[int, Detections]:
         """What all devices found, in the order of the pictures."""

@@ -45,8 +45,11 @@ def summarise(metrics: AnyMetrics) -> str:
     if isinstance(metrics, Metrics):
         low, high = metrics.intervals["accuracy"]
         return f"accuracy {metrics.accuracy:.4f} ({low:.4f} to {high:.4f})"
-    average = metrics.average
-    return f"mAP {average.map or 0:.4f}, mAP50 {average.map50 or 0:.4f}, mAP75 {average.map75 or 0:.4f}"
+    average, point = metrics.average, metrics.point
+    return (
+        f"mAP {average.map or 0:.4f}, mAP50 {average.map50 or 0:.4f}, mAP75 {average.map75 or 0:.4f}; "
+        f"F1 {point.f1:.4f} from a score of {point.threshold:.3g} on"
+    )
 
 
 def _measure_classes(subject: TorchSubject, samples: Sequence[Sample], job: Job, tell: Tell) -> Metrics | None:

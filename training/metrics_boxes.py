@@ -154,6 +154,12 @@ def evaluate_boxes(
     )
 
 
+def best_point(truth: Sequence[AnnotatedImage], found: Sequence[Detections], classes: int) -> Point | None:
+    """The threshold with the highest F1 of all that occur; None if no box is right. Arguments as `evaluate_boxes`."""
+    matched = [match(image, each) for image, each in zip(truth, found, strict=True)]
+    return next(_curves(truth, found, matched, classes)).best()
+
+
 def _curves(
     truth: Sequence[AnnotatedImage], found: Sequence[Detections], matched: Sequence[NDArray[np.int64]], classes: int
 ) -> Iterator[ThresholdCurve]:

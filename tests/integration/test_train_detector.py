@@ -23,6 +23,7 @@ from training.annotated import read_annotated
 from training.checkpoint import load_checkpoint, read_checkpoint
 from training.coco import average_precision
 from training.detect_module import ObjectDetector
+from training.metrics_boxes import best_point
 from training.predict import BoxSubject, open_subject
 from training.predict_boxes import detect
 from training.recipe import Recipe, load_recipe
@@ -93,6 +94,26 @@ def test_it_learns_and_is_judged_as_a_stream_sees(recipe_file: Path, data: Path,
     assert found.map50 == pytest.approx(metrics["val/map50"], abs=1e-3)
 
 
+def test_the_threshold_is_the_best_of_the_validation(whole: Path, data: Path, tmp_path: Path) -> None:
+    truth = read_annotated(data / "val", CLASSES).images
+    subject = open_subject(whole / "last.ckpt", "cpu")
+    assert isinstance(subject, BoxSubject)
+    best = best_point(truth, detect(subject.model, [image.path for image in truth]).found, len(CLASSES))
+    assert best is not None
+    assert subject.spec.threshold == pytest.approx(best.threshold, abs=0.001)
+    assert subject.spec.threshold == round(subject.spec.threshold, 3)
+    told = json.loads((whole / "metrics.json").read_text())["threshold"]
+    assert told == load_checkpoint(whole / "best.ckpt").threshold
+
+
+def test_a_run_without_validation_leaves_the_threshold_alone(recipe_file: Path, tmp_path: Path) -> None:
+    data = write_shapes(tmp_path / "shapes", 4, 0, 0)
+    words = [f"data.path={data / 'train.json'}", "data.val_fraction=0", "data.test_fraction=0", "epochs=1"]
+    assert train(load_recipe(recipe_file, words), tmp_path / "run").code == 0
+    trained = load_checkpoint(tmp_path / "run" / "best.ckpt")
+    assert (trained.threshold, trained.contract.detector.threshold) == (None, 0.25)
+
+
 def test_recipe_of_the_run_gives_the_same_recipe(whole: Path, recipe: Recipe) -> None:
     assert load_recipe(whole / "recipe.yaml") == recipe
 
@@ -138,6 +159,8 @@ def test_checkpoint_and_file_find_the_same(whole: Path, data: Path, tmp_path: Pa
     file = OnnxModel(model, "cpu")
     assert file.contract.labels == subject.classes == CLASSES
     assert file.contract.resize.rule == "letterbox"
+    assert file.contract.detector == subject.spec
+    assert subject.spec.threshold != 0.25
     assert file.contract.provenance["quality"]["metric"] == "map"
     scores = [
         average_precision(truth, detect(each, [image.path for image in truth]).found, CLASSES)

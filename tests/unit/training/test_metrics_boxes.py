@@ -13,7 +13,7 @@ from training.annotated import AnnotatedImage
 from training.coco import RECALLS, average_precision
 from training.evaluation_boxes import compare_boxes
 from training.intervals import bootstrap_sums, wilson
-from training.metrics_boxes import BoxMetrics, evaluate_boxes
+from training.metrics_boxes import BoxMetrics, best_point, evaluate_boxes
 from training.thresholds import Point
 
 PERSON, CAR, DOG = range(3)
@@ -89,6 +89,7 @@ def test_values_by_hand() -> None:
     assert metrics.best == Point(
         pytest.approx(0.2), pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 / 3), 3
     )
+    assert best_point(objects, seen, len(LABELS)) == metrics.best
     assert metrics.reaching == Point(pytest.approx(0.9), 1.0, pytest.approx(1 / 3), pytest.approx(0.5), 1)
     assert metrics.errors == {"missed": 1, "duplicate": 0, "localisation": 1, "class": 0, "background": 0}
     assert metrics.counts_N3.tolist() == [[1, 1, 2], [1, 0, 1], [0, 0, 0]]
@@ -160,4 +161,6 @@ def test_nothing_found() -> None:
     metrics = judge([truth((BOX, CAR))], [found()])
     assert (metrics.point, metrics.best, metrics.reaching) == (Point(0.25, 0, 0, 0, 0), None, None)
     assert metrics.to_json()["best"] is None
+    assert best_point([truth((BOX, CAR))], [found()], len(LABELS)) is None
+    assert best_point([truth((BOX, CAR))], [found((BOX, PERSON, 0.9))], len(LABELS)) is None
     assert metrics.errors["missed"] == 1
