@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from training.box_edges import cut_at_edge
-from training.box_layouts import need_boxes
+from training.box_layouts import find_boxes, need_boxes
 from training.box_listing import BoxEntry, BoxListing
 from training.box_refusals import refuse_errors, refuse_other_sizes
 from training.findings import plural, shorten
-from training.listing import Split
-from training.splits import apply_split, complete_splits, write_split
+from training.listing import SPLITS, Split
+from training.splits import apply_split, complete_splits, pick_split, write_split
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +86,7 @@ class AnnotatedSplits:
         write_split(file, self.rows)
 
 
-def read_annotated(data: Path, labels: tuple[str, ...]) -> AnnotatedSet:
+def read_annotated(data: Path, labels: tuple[str, ...], split: Path | None = None) -> AnnotatedSet:
     """Reads a data set without splits, or one split of a data set, in any layout of docs/data.md.
 
     Classes are matched to `labels` by name, their numbers do not matter. A class without boxes need not be known, and
@@ -94,11 +95,18 @@ def read_annotated(data: Path, labels: tuple[str, ...]) -> AnnotatedSet:
     Args:
         data: `instances.json`, its folder, or a data set and the name of its split: `bccd/test`.
         labels: the model's.
+        split: a run's split file; where `data` names a split that the data set does not bring, it says what is in it.
 
     Raises:
         ConfigError: there is no such data set, or one that is broken, has no boxes or does not fit the labels.
         SourceError: pictures that it names are missing, or cannot be read where only they know their size.
     """
+    wanted = SPLITS.get(data.name.lower())
+    if wanted and not os.path.exists(data) and find_boxes(data) is None and (around := find_boxes(data.parent)):
+        listing = around.read()
+        refuse_errors(listing)
+        places = pick_split(listing.by_rarest(), wanted, data, split)
+        return _number(listing.file, [listing.entries[place] for place in places], labels)
     found = need_boxes(data)
     if len(found.splits) > 1:
         raise ConfigError(f"{data} has several splits: give {' or '.join(str(data / split) for split in found.splits)}")

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--split",
-    metavar="FILE",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The split.csv of a run, if DATA brings no splits; otherwise the one beside a MODEL is taken.",
+    metavar="NAME|FILE",
+    help="train, val or test of DATA. Or the split.csv of a run, if DATA names a split that it does not bring; "
+    "otherwise the one beside a MODEL is taken.",
 )
 @click.option("--slice", metavar="COLUMN|LEVEL", help="Break down by a column of the CSV or a folder below the class.")
 @click.option(
@@ -108,7 +108,7 @@ def _print_text(evaluation: Evaluation | BoxEvaluation, report: Path) -> None:
         named = "; ".join(each.reason for each in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
-    if isinstance(evaluation, Evaluation) and evaluation.trained_on:
+    if evaluation.trained_on:
         echo(
             f"{evaluation.trained_on} of the pictures are those that the model was trained on: these values say little",
             err=True,

@@ -68,7 +68,9 @@ def compare_boxes(first: BoxMetrics, second: BoxMetrics, seed: int = 0) -> BoxCo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxEvaluation:
-    """Everything that the report shows. `images` are the pictures that every model read."""
+    """Everything that the report shows. `images` are the pictures that every model read, `trained_on` is how many of
+    these a model was trained on.
+    """
 
     data: Path
     labels: tuple[str, ...]
@@ -76,6 +78,7 @@ class BoxEvaluation:
     models: tuple[EvaluatedBoxes, ...]
     comparison: BoxComparison | None
     skipped: tuple[Skipped, ...]
+    trained_on: int
     version: str
 
     def short(self, path: Path) -> str:
@@ -85,7 +88,8 @@ class BoxEvaluation:
     def to_json(self) -> dict[str, Any]:
         """The content of `metrics.json`: the first model's values at top level, those of another below `second`."""
         first, *others = map(_plain, self.models)
-        values = {"data": str(self.data), **first, "skipped": [asdict(each) for each in self.skipped]}
+        values = {"data": str(self.data), **first}
+        values |= {"skipped": [asdict(each) for each in self.skipped], "trained_on": self.trained_on}
         if self.comparison:
             values |= {"second": others[0], "comparison": asdict(self.comparison)}
         return values

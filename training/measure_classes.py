@@ -26,7 +26,7 @@ def measure_classes(subjects: Sequence[Subject], data: Path, options: Options, p
     """One classifier, or two side by side; writes nothing."""
     first = subjects[0]
     orders = [match_classes(subject, first) for subject in subjects]
-    split = options.split or find_split(subjects)
+    data, split = find_split(data, options.split, subjects)
     samples = _read_pictures(data, first, options.slice, split)
     predicted = [_predict(subject, samples, options, progress) for subject in subjects]
     unread = {i: reason for each in reversed(predicted) for i, reason in each.unread.items()}
@@ -52,7 +52,7 @@ def measure_classes(subjects: Sequence[Subject], data: Path, options: Options, p
         models=tuple(evaluated),
         comparison=compare(evaluated[0], evaluated[1], labels_N) if len(evaluated) > 1 else None,
         skipped=tuple(Skipped(str(samples[i].path), unread[i]) for i in sorted(unread)),
-        trained_on=count_trained_on(subjects, read),
+        trained_on=count_trained_on(subjects, (sample.path for sample in read)),
         version=version("onsight"),
     )
 

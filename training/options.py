@@ -10,15 +10,16 @@ from pipeline.terms import Device
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`precision`: what thresholds have to reach.
+    """`precision`: what thresholds have to reach. `split`: the name of a split of the data, or a run's split file for
+    data that names a split and does not bring it; without a file, the one beside a model.
 
-    Of classifiers, `slice`: column of the CSV, or folder level below the class. `split`: a run's split file, for data
-    that brings no splits; None: the one beside a model. `store_temperature`: write the fitted temperature into each
-    checkpoint. Of detectors, `threshold`: from which score on boxes are shown; None: as the contract says.
+    Of classifiers, `slice`: column of the CSV, or folder level below the class. `store_temperature`: write the fitted
+    temperature into each checkpoint. Of detectors, `threshold`: from which score on boxes are shown; None: as the
+    contract says.
     """
 
     slice: str | None = None
-    split: Path | None = None
+    split: str | Path | None = None
     threshold: float | None = None
     precision: float = 0.95
     device: Device = "auto"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,12 +64,13 @@ class Subject(Protocol):
 class BoxSubject:
     """A detector to evaluate: a model file, or a network in its place, whose pictures then take the same way.
 
-    `how`: a few words on how pictures reach it.
+    `how`: a few words on how pictures reach it. `trained_on`: as that of a `Subject`.
     """
 
     path: Path
     how: str
     model: Model
+    trained_on: Callable[[], frozenset[str]] = frozenset
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,7 +85,10 @@ class BoxSubject:
         return spec
 
 
-def open_subject(path: Path, device: Device) -> Subject | BoxSubject:
+AnySubject: TypeAlias = Subject | BoxSubject
+
+
+def open_subject(path: Path, device: Device) -> AnySubject:
     """Opens a `.onnx` file or a checkpoint.
 
     Raises:
@@ -172,7 +176,7 @@ def name_models(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def match_classes(subject: Subject | BoxSubject, first: Subject | BoxSubject) -> list[int]:
+def match_classes(subject: AnySubject, first: AnySubject) -> list[int]:
     """Where each class of `first` stands among those of `subject`: models are compared by name, not by number.
 
     Raises:

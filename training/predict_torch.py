@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def open_checkpoint(path: Path, device: Device) -> TorchSubject | BoxSubject:
     if trained.head is None:
         return TorchSubject(path, trained, where)
     network = FrameNetwork(trained.network, trained.head, trained.mean, trained.std).to(where)
-    return BoxSubject(path, _describe(trained, where), TorchModel(network, trained.contract, where))
+    trained_on = partial(_read_trained_on, path, trained.recipe.data.path)
+    return BoxSubject(path, _describe(trained, where), TorchModel(network, trained.contract, where), trained_on)
 
 
 def _describe(trained: Trained, device: str) -> str:
@@ -83,14 +85,21 @@ class TorchSubject:
 
     def trained_on(self) -> frozenset[str]:
         """See `Subject.trained_on`."""
-        split, data = self.path.with_name("split.csv"), self._trained.recipe.data.path
-        if not split.is_file():
-            return frozenset()
-        if not data.exists():  # a relative path counts from where the training ran: mostly the folder around runs/
-            data = next((found for at in self.path.absolute().parents if (found := at / data).exists()), data)
-        root = data.parent if data.suffix.lower() == ".csv" else data
-        rows = read_rows(split, exact=True)
-        return frozenset(os.path.abspath(os.path.join(root, row.name)) for row in rows if row.split == "train")
+        return _read_trained_on(self.path, self._trained.recipe.data.path)
+
+
+def _read_trained_on(checkpoint: Path, data: Path) -> frozenset[str]:
+    """Absolute paths of the pictures of `data` that the split file beside a checkpoint has in train."""
+    split = checkpoint.with_name("split.csv")
+    if not split.is_file():
+        return frozenset()
+    if not data.exists():  # a relative path counts from where the training ran: mostly the folder around runs/
+        data = next((found for at in checkpoint.absolute().parents if (found := at / data).exists()), data)
+    root = data.parent if data.is_file() else data
+    if root.name == "annotations":  # of COCO, which lies beside the pictures
+        root = root.parent
+    rows = read_rows(split, exact=True)
+    return frozenset(os.path.abspath(os.path.join(root, row.name)) for row in rows if row.split == "train")
 
 
 def _reason(path: Path) -> str:

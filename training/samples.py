@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from training.findings import plural, shorten
 from training.layouts import Layout, list_folders
 from training.listing import SPLITS, Entry, Listing, Split, name_in
-from training.splits import apply_split, complete_splits, write_split
+from training.splits import apply_split, complete_splits, pick_split, write_split
 from training.tables import list_table
 
 if TYPE_CHECKING:
@@ -147,14 +147,7 @@ def read_split(
             raise ConfigError(finding.message)
     entries = listing.entries
     if wanted is not None:
-        splits: Sequence[Split | None] = [entry.split for entry in entries]
-        if wanted not in listing.given:
-            if split is None:
-                raise ConfigError(f"{path} does not exist, and {path.parent} brings no split {wanted!r}")
-            splits = apply_split(listing, split)
-        entries = tuple(entry for entry, one in zip(entries, splits, strict=True) if one == wanted)
-        if not entries:
-            raise ConfigError(f"{split} puts no image into {wanted}")
+        entries = tuple(entries[place] for place in pick_split(listing, wanted, path, split))
     elif len(listing.given) > 1:
         named = " or ".join(str(path / name) for name in listing.given)
         raise ConfigError(f"{path} has several splits: give {named}")

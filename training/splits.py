@@ -106,3 +106,26 @@ def apply_split(listing: Listing, file: Path) -> list[Split]:
     if None in splits:
         raise ConfigError(f"{file} has no column 'split'; give a split.csv that a run wrote")
     return [split for split in splits if split is not None]
+
+
+def pick_split(listing: Listing, wanted: Split, path: Path, file: Path | None) -> list[int]:
+    """The places of the entries in a split that the data set brings or, failing that, a run wrote into `file`.
+
+    Args:
+        path: what was asked for, for messages: the data set and the name of the split.
+
+    Raises:
+        ConfigError: neither knows such a split, nothing is in it, or `file` was not made from this data set.
+    """
+    splits: Sequence[Split | None] = [entry.split for entry in listing.entries]
+    if wanted not in listing.given:
+        if file is None:
+            raise ConfigError(
+                f"{path} does not exist, and {path.parent} brings no split {wanted!r}: leave it out, or give the "
+                "split.csv of a run that cut it"
+            )
+        splits = apply_split(listing, file)
+    places = [place for place, split in enumerate(splits) if split == wanted]
+    if not places:
+        raise ConfigError(f"{file} puts no image into {wanted}")
+    return places

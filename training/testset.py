@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, OnsightError
+from training.box_layouts import find_boxes
 from training.listing import SPLITS
-from training.predict import Subject
+from training.predict import AnySubject, BoxSubject, Subject
 from training.samples import Sample, read_split
 
 
@@ -27,16 +28,37 @@ def read_pictures(data: Path, first: Subject, slice: str | None, split: Path | N
     return samples
 
 
-def find_split(subjects: Sequence[Subject]) -> Path | None:
-    """The split that a run wrote down beside one of the models."""
+def find_split(data: Path, split: str | Path | None, subjects: Sequence[AnySubject]) -> tuple[Path, Path | None]:
+    """What the models are judged by, the data set and the name of its split if one is named, and the split file that
+    says what is in it where the data set does not.
+
+    Args:
+        split: the name of a split, or a run's split file; without one, that beside a model is taken if there is one.
+
+    Raises:
+        ConfigError: there is no such split or file, or it has no use.
+    """
+    part = data.name.lower() in SPLITS
+    if split is not None and str(split).lower() not in SPLITS:
+        if not os.path.isfile(split):
+            raise ConfigError(f"the split {str(split)!r} is no file, and none of train, val and test")
+        if not part or (isinstance(subjects[0], BoxSubject) and find_boxes(data)):
+            raise ConfigError(
+                f"{data} needs no split file: leave {split} out, or name what a run cut, as in photos/val"
+            )
+        return data, Path(split)
+    if split is not None:
+        if part and not os.path.exists(data):
+            raise ConfigError(f"{data} names a split already: leave the split {str(split)!r} out")
+        data = data / split
     files = (subject.path.with_name("split.csv") for subject in subjects)
-    return next((file for file in files if os.path.isfile(file)), None)
+    return data, next((file for file in files if os.path.isfile(file)), None)
 
 
-def count_trained_on(subjects: Sequence[Subject], samples: Sequence[Sample]) -> int:
-    """How many of the samples a model has been trained on: they prove nothing."""
+def count_trained_on(subjects: Sequence[AnySubject], paths: Iterable[Path]) -> int:
+    """How many of the pictures a model has been trained on: they prove nothing."""
     known = frozenset[str]().union(*(subject.trained_on() for subject in subjects))
-    return sum(os.path.abspath(sample.path) in known for sample in samples) if known else 0
+    return sum(os.path.abspath(path) in known for path in paths) if known else 0
 
 
 def read_other_split(data: Path, split: Path | None, classes: Sequence[str]) -> tuple[Path, tuple[Sample, ...]] | None:

@@ -414,7 +414,22 @@ def test_one_split_holds_for_data_temperature_and_models(
         for each in (found, found.get("second", found)):
             assert each["n"] == 3
             assert each["calibration"]["fitted_on"] == f"3 pictures of {tmp_path / 'photos' / 'test'}"
-    assert call(classifier_path, *common, "--split", tmp_path / "gone.csv").exit_code == 2
+    assert "gone.csv' is no file" in refusal(classifier_path, *common, "--split", tmp_path / "gone.csv")
+    told = refusal(classifier_path, "--data", tmp_path / "photos", "--output", tmp_path / "no", "--split", split)
+    assert f"photos needs no split file: leave {split} out" in told
+
+
+def test_a_split_by_its_name(photos: Path, classifier_path: Path, checkpoint: Path, tmp_path: Path) -> None:
+    common = ("--split", "val", "--output", tmp_path / "out", "--data")
+    assert call(classifier_path, *common, photos).exit_code == 0
+    found = metrics_in(tmp_path / "out")
+    assert (found["n"], found["data"]) == (60, str(photos / "val"))
+    assert found["calibration"]["fitted_on"] == f"60 pictures of {photos / 'test'}"
+    model = write_run(checkpoint, tmp_path / "run", tmp_path / "photos")
+    assert call(model, *common, tmp_path / "photos").exit_code == 0  # which only the run knows
+    assert metrics_in(tmp_path / "out")["n"] == 3
+    assert "brings no split 'val'" in refusal(classifier_path, *common, tmp_path / "photos")
+    assert "val brings no split 'val'" in refusal(classifier_path, *common, photos / "val")
 
 
 def test_pictures_of_the_training_are_noticed(checkpoint: Path, tmp_path: Path) -> None:

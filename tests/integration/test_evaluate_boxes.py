@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from support.annotations import WRITERS, Object, Scene
 from support.models import COLOURS, constant_detector, tiny_detector
 
 from pipeline.errors import OnsightError
+from training.annotated import read_splits
 from training.cli_evaluate import evaluate
 
 Box = tuple[int, int, int, int]
@@ -199,6 +201,39 @@ def test_unreadable_pictures_are_skipped_counted_and_named(detector_path: Path, 
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize("layout", WRITERS)
+def test_a_split_by_its_name(detector_path: Path, tmp_path: Path, layout: str) -> None:
+    scenes = [Scene(f"{i}", [Object("blue", (8, 8, 40, 40))], (64, 64)) for i in range(5)]
+    data = WRITERS[layout](tmp_path / "data", {"train": scenes[:2], "val": scenes[2:]}, COLOURS)
+    for split, count in (("train", 2), ("val", 3), ("valid", 3)):
+        given = ("--data", data, "--split", split, "--output", tmp_path / "out")
+        assert call(detector_path, *given).exit_code == 0
+        found = metrics_in(tmp_path / "out")
+        assert (found["n"], found["data"], found["trained_on"]) == (count, str(data / split), 0)
+    common = (detector_path, "--output", tmp_path / "no", "--data")
+    assert "brings no split 'test': leave it out, or give" in refusal(*common, data, "--split", "test")
+    assert "names a split already: leave the split 'val' out" in refusal(*common, data / "train", "--split", "val")
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_split_file_says_what_a_run_cut(shapes: Path, detector_path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "split.csv"
+    read_splits(shapes, val_fraction=0.5, test_fraction=0).write_split(file)
+    common = (detector_path, "--output", tmp_path / "out", "--data")
+    assert call(*common, shapes / "val", "--split", file).exit_code == 0
+    rows = [line.split(",") for line in file.read_text().splitlines()]
+    assert metrics_in(tmp_path / "out")["n"] == sum(split == "val" for _, _, split in rows) > 1
+    assert f"{shapes} needs no split file: leave {file} out" in refusal(*common, shapes, "--split", file)
+    assert "brings no split 'val'" in refusal(*common, shapes, "--split", "val")
+    assert "puts no image into test" in refusal(*common, shapes / "test", "--split", file)
+    assert "'gone.csv' is no file, and none of train, val and test" in refusal(*common, shapes, "--split", "gone.csv")
+    (shapes.parent / "set").mkdir()
+    for name in ("train", "val"):
+        (shapes.parent / "set" / f"{name}.json").write_bytes((shapes / "instances.json").read_bytes())
+    brought = shapes.parent / "set" / "val"
+    assert f"{brought} needs no split file" in refusal(*common, brought, "--split", file)
+
+
 def test_data_that_does_not_fit(shapes: Path, classifier_path: Path, detector_path: Path, tmp_path: Path) -> None:
     output = ("--output", tmp_path / "out")
     told = refusal(classifier_path, "--data", shapes, *output)
@@ -223,10 +258,9 @@ def test_data_that_does_not_fit(shapes: Path, classifier_path: Path, detector_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", [("--slice", "1"), ("--split", "{file}"), ("--store-temperature",)])
+@pytest.mark.parametrize("option", [("--slice", "1"), ("--store-temperature",)])
 def test_options_of_classifiers(shapes: Path, detector_path: Path, tmp_path: Path, option: tuple[str, ...]) -> None:
-    given = [each.format(file=detector_path) for each in option]
-    told = refusal(detector_path, "--data", shapes, "--output", tmp_path / "out", *given)
+    told = refusal(detector_path, "--data", shapes, "--output", tmp_path / "out", *option)
     assert "is for classifiers" in told or "a temperature is stored in a checkpoint" in told
 
 

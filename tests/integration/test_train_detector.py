@@ -19,8 +19,9 @@ from support.shapes import CLASSES, SIZE, write_shapes
 from export.cli import export
 from pipeline.errors import ConfigError, OnsightError, SourceError
 from pipeline.model import OnnxModel
-from training.annotated import read_annotated
-from training.checkpoint import load_checkpoint, read_checkpoint
+from training.annotated import read_annotated, read_splits
+from training.checkpoint import load_checkpoint, read_checkpoint, write_checkpoint
+from training.cli_evaluate import evaluate
 from training.coco import average_precision
 from training.detect_module import ObjectDetector
 from training.metrics_boxes import best_point
@@ -104,6 +105,30 @@ def test_the_threshold_is_the_best_of_the_validation(whole: Path, data: Path, tm
     assert subject.spec.threshold == round(subject.spec.threshold, 3)
     told = json.loads((whole / "metrics.json").read_text())["threshold"]
     assert told == load_checkpoint(whole / "best.ckpt").threshold
+
+
+def test_pictures_of_the_training_are_noticed(whole: Path, data: Path, tmp_path: Path) -> None:
+    def judge(model: Path, *arguments: object) -> tuple[int, str]:
+        called = CliRunner().invoke(evaluate, [str(each) for each in (model, "--output", tmp_path / "out", *arguments)])
+        assert called.exit_code == 0, called.output
+        return json.loads((tmp_path / "out" / "metrics.json").read_text())["trained_on"], called.stderr
+
+    told = "12 of the pictures are those that the model was trained on"
+    assert judge(whole / "best.ckpt", "--data", data, "--split", "test") == (0, "")
+    trained_on, said = judge(whole / "best.ckpt", "--data", data, "--split", "train")
+    assert (trained_on, told in said) == (12, True)
+    assert f'<p class="bad">{trained_on} of these' in (tmp_path / "out" / "report.html").read_text()
+
+    content = read_checkpoint(whole / "best.ckpt")  # of a run that has cut the pictures of one JSON itself
+    content["onsight"]["recipe"]["data"]["path"] = str(data / "train.json")
+    write_checkpoint(content, tmp_path / "run" / "best.ckpt")
+    splits = read_splits(data / "train.json", val_fraction=0.25, test_fraction=0)
+    splits.write_split(tmp_path / "run" / "split.csv")
+    best = tmp_path / "run" / "best.ckpt"
+    count = len(splits.sets["train"].images)
+    assert 0 < count < 12
+    assert judge(best, "--data", data / "train.json")[0] == count
+    assert judge(best, "--data", data / "train.json", "--split", "val") == (0, "")
 
 
 def test_a_run_without_validation_leaves_the_threshold_alone(recipe_file: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def evaluation(
         evaluated.append(EvaluatedBoxes(f"m{m}.onnx", Path(f"m{m}.onnx"), "somehow", protocol, tuple(found), metrics))
     comparison = compare_boxes(evaluated[0].metrics, evaluated[1].metrics) if models > 1 else None
     skipped = (Skipped("<img src=x>.jpg", "<img src=x>.jpg is not an image"),)
-    return BoxEvaluation(picture.parent, names, images, tuple(evaluated), comparison, skipped, "1.2.3")
+    return BoxEvaluation(picture.parent, names, images, tuple(evaluated), comparison, skipped, 0, "1.2.3")
 
 
 @pytest.mark.parametrize("models", [1, 2])
@@ -81,6 +81,9 @@ def test_what_was_measured_is_told(picture: Path) -> None:
         assert re.search(rf"{kind} {count} ", text, re.IGNORECASE), kind
     assert "1 could not be read" in text
     assert "Side by side" not in text
+    warned = "5 of these pictures are among those that the model was trained on"
+    assert warned not in text
+    assert warned in Page(render_boxes(replace(given, trained_on=5))).text
 
 
 def test_the_protocol_is_told(picture: Path) -> None:
