@@ -44,8 +44,12 @@ def _scores(value: Any) -> Any:
     return scores
 
 
-def _grid(value: Any) -> tuple[int, int]:
-    """Columns and rows."""
+def parse_tiles(value: Any) -> tuple[int, int]:
+    """Columns and rows.
+
+    Raises:
+        ValueError: it does not say them.
+    """
     found = re.fullmatch("([1-8])x([1-8])", str(value))
     if found is None:
         raise ValueError("write COLUMNSxROWS, each from 1 to 8, as in 2x2")
@@ -64,7 +68,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 PathText = Annotated[str, BeforeValidator(_text)]
 Scores = Annotated[Mapping[str, Fraction01], BeforeValidator(_scores)]
 Duration = Annotated[float, BeforeValidator(_duration)]
-Tiles = Annotated[tuple[int, int], BeforeValidator(_grid)]
+Tiles = Annotated[tuple[int, int], BeforeValidator(parse_tiles)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 

@@ -18,6 +18,7 @@ from pipeline.tiles import join_hidden, join_objects, plan_views
 from pipeline.types import Classification, Detections, Frame, Image, Recognised, Results
 
 _BATCH = 8  # views of a frame that share an inference at most: each one more takes the memory of a frame more
+_BOXES = 300  # of a view, the best: joining those of all views takes the square of their number
 
 
 class Recogniser:
@@ -48,6 +49,7 @@ class Recogniser:
         views = [replace(frame, image=frame.image[y1:y2, x1:x2]) for x1, y1, x2, y2 in views_V4.tolist()]
         seen = [each for i in range(0, len(views), _BATCH) for each in self._as_they_are(views[i : i + _BATCH])]
         found = [each.results for each in seen if isinstance(each.results, Detections)]
+        found = [each.where(np.arange(len(each)) < _BOXES) for each in found]
         hidden = [each.hide_N4 for each in seen if each.hide_N4 is not None]
         objects = join_objects(views_V4, found, self._settings.thresholds_C)
         return Recognised(frame, objects, join_hidden(views_V4, hidden) if hidden else None)

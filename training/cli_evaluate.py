@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from training.evaluation_boxes import BoxEvaluation
 
 
+class _Tiles(click.ParamType):
+    name = "tiles"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        from pipeline.config import parse_tiles
+
+        try:
+            return parse_tiles(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command()
 @click.argument("models", metavar="MODEL [SECOND]", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--data", required=True, metavar="DIR|FILE", type=click.Path(path_type=Path), help="What to judge by.")
@@ -48,6 +60,12 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     metavar="0..1",
     help="Judge the boxes of a detector from this score on; otherwise from that of its contract.",
+)
+@click.option(
+    "--tiles",
+    metavar="COLUMNSxROWS",
+    type=_Tiles(),
+    help="Let a detector look at parts of each picture, too, for small objects.",
 )
 @click.option("--store-temperature", is_flag=True, help="Write the fitted temperature into each checkpoint.")
 @click.option(

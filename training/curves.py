@@ -65,5 +65,5 @@ def thin(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
 
     Of points that lie together the last one is kept: of those with equal recall, the one with the highest threshold.
     """
-    keep = np.append(np.diff(np.round(x * _POINTS)) != 0, True)
+    keep = np.diff(np.round(x * _POINTS), append=np.inf) != 0
     return x[keep], y[keep]

@@ -68,7 +68,7 @@ def _check_task(detectors: Sequence[BoxSubject], classifiers: Sequence[Subject],
         kinds = f"{detectors[0].path} is a detector and {classifiers[0].path} a classifier"
         raise ConfigError(f"{kinds}: evaluate them one by one")
     this, other = ("detector", "classifier") if detectors else ("classifier", "detector")
-    for name in ("slice", "store_temperature") if detectors else ("threshold",):
+    for name in ("slice", "store_temperature") if detectors else ("threshold", "tiles"):
         if getattr(options, name) not in (None, False):
             raise ConfigError(f"'{name}' is for {other}s, but {(detectors or classifiers)[0].path} is a {this}")
 

@@ -23,12 +23,14 @@ class Protocol:
         boxes: how many of a picture count, those with the highest scores.
         iou: above which boxes of a class are one object; None: the graph has seen to that.
         stream_iou: the same for all other values, which are those of a stream.
+        tiles: columns and rows that pictures were cut into for all values, as in 2x2; None: they were not.
     """
 
     score: float
     boxes: int
     iou: float | None
     stream_iou: float | None
+    tiles: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,7 +35,7 @@ def measure_boxes(detectors: Sequence[BoxSubject], data: Path, options: Options,
     orders = [match_classes(each, first) for each in detectors]
     data, split = find_split(data, options.split, detectors)
     images = read_annotated(data, first.classes, split).images
-    seen = [_detect(each, images, options.batch, progress) for each in detectors]
+    seen = [_detect(each, images, options, progress) for each in detectors]
     unread = {i: reason for taken in reversed(seen) for i, reason in taken.unread.items()}
     kept = [i for i in range(len(images)) if i not in unread]
     truth = tuple(images[i] for i in kept)
@@ -55,7 +55,9 @@ def measure_boxes(detectors: Sequence[BoxSubject], data: Path, options: Options,
             threshold=spec.threshold if options.threshold is None else options.threshold,
             precision=options.precision,
         )
-        protocol = Protocol(SCORE, BOXES, *((IOU, spec.iou) if spec.nms else (None, None)))
+        iou, stream_iou = (IOU, spec.iou) if spec.nms else (None, None)
+        tiles = None if options.tiles is None else "{}x{}".format(*options.tiles)
+        protocol = Protocol(SCORE, BOXES, iou, stream_iou, tiles)
         evaluated.append(EvaluatedBoxes(name, detector.path, detector.how, protocol, shown, metrics))
     return BoxEvaluation(
         data=data,
@@ -78,13 +80,22 @@ class _Seen:
     unread: dict[int, str]
 
 
-def _detect(detector: BoxSubject, images: Sequence[AnnotatedImage], batch: int, progress: Progress) -> _Seen:
+def _detect(detector: BoxSubject, images: Sequence[AnnotatedImage], options: Options, progress: Progress) -> _Seen:
     """Two ways to suppress overlaps are two passes: what one leaves out, the other would have let suppress others."""
     spec, paths = detector.spec, [image.path for image in images]
 
     def take(iou: float | None) -> BoxPredictions:
         with progress(detector.path.name, len(paths)) as tick:
-            found = detect(detector.model, paths, threshold=SCORE, iou=iou, batch=batch, tick=tick)
+            found = detect(
+                detector.model,
+                paths,
+                threshold=SCORE,
+                iou=iou,
+                tiles=options.tiles,
+                shown=options.threshold,
+                batch=options.batch,
+                tick=tick,
+            )
         check_sizes(images, found)
         return found
 

@@ -15,12 +15,13 @@ class Options:
 
     Of classifiers, `slice`: column of the CSV, or folder level below the class. `store_temperature`: write the fitted
     temperature into each checkpoint. Of detectors, `threshold`: from which score on boxes are shown; None: as the
-    contract says.
+    contract says. `tiles`: the columns and rows that pictures are cut into, too; None: they are looked at as a whole.
     """
 
     slice: str | None = None
     split: str | Path | None = None
     threshold: float | None = None
+    tiles: tuple[int, int] | None = None
     precision: float = 0.95
     device: Device = "auto"
     batch: int = 32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ def detect(
     *,
     threshold: float = 0.001,
     iou: float | None = None,
+    tiles: tuple[int, int] | None = None,
+    shown: float | None = None,
     batch: int = 8,
     tick: Tick = lambda: None,
 ) -> BoxPredictions:
@@ -47,6 +49,9 @@ def detect(
     Args:
         threshold: the lowest score to keep; a low one, for a curve of precision that is whole.
         iou: boxes of a class that overlap by more are one object; None: as the contract says.
+        tiles: the columns and rows that pictures are cut into, too; None: they are looked at as a whole.
+        shown: from which score on a stream would show boxes, which decides what becomes of pieces in tiles; None: as
+            the contract says.
         batch: pictures that share one inference.
         tick: called for each picture that was read.
 
@@ -57,7 +62,8 @@ def detect(
     contract = model.contract
     if contract.task != "detect":
         raise ModelError("the model is a classifier: it finds no boxes; give a detector")
-    settings = settle(contract, threshold=threshold, iou=iou)
+    lowest_C = np.full(len(contract.labels), threshold, np.float32)
+    settings = replace(settle(contract, threshold=shown, iou=iou, tiles=tiles), lowest_C=lowest_C)
     nothing = Detections(np.empty((0, 4), np.float32), np.empty(0, np.int64), np.empty(0, np.float32), contract.labels)
     found, sizes, unread = [nothing] * len(paths), [(0, 0)] * len(paths), dict[int, str]()
     with closing(recognise_pictures(model, settings, paths, batch, unread)) as pictures:

@@ -251,6 +251,7 @@ def test_models_that_are_none(photos: Path, detector_path: Path, classifier_path
     assert "is a detector and" in told
     assert "a classifier: evaluate them one by one" in told
     assert "'threshold' is for detectors" in refusal(classifier_path, *common, "--threshold", 0.5)
+    assert "'tiles' is for detectors" in refusal(classifier_path, *common, "--tiles", "2x2")
     assert "there is no model file" in refusal(tmp_path / "gone.onnx", *common)
     assert "is a folder; give a checkpoint in it" in refusal(tmp_path, *common)
     told = refusal(classifier_path, *common, "--store-temperature")

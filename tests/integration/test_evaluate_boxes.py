@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from support.annotations import WRITERS, Object, Scene
+from support.annotations import WRITERS, Object, Scene, write_coco
 from support.models import COLOURS, constant_detector, tiny_detector
 
 from pipeline.errors import OnsightError
@@ -104,7 +104,7 @@ def test_values_follow_from_the_pictures(shapes: Path, detector_path: Path, tmp_
     ]
     assert found["per_class"][1]["map"] == pytest.approx(51 / 101)  # half of them, and nothing wrong
     assert found["map"] == pytest.approx(np.mean([each["map"] for each in found["per_class"]]))
-    assert found["protocol"] == {"score": 0.001, "boxes": 300, "iou": None, "stream_iou": None}
+    assert found["protocol"] == {"score": 0.001, "boxes": 300, "iou": None, "stream_iou": None, "tiles": None}
     low, high = found["intervals"]["map"]
     assert low < found["map"] < high
     assert f"mAP {found['map']:.4f} ({low:.4f} to {high:.4f}), mAP50" in result.stdout
@@ -132,13 +132,21 @@ def test_the_threshold_decides_what_is_shown_but_not_the_map(tmp_path: Path) -> 
     assert call(model, "--data", data, "--output", tmp_path, "--threshold", 1.5).exit_code == 2
 
 
+def test_a_model_that_finds_nothing(tmp_path: Path) -> None:
+    model = constant_detector(tmp_path / "m.onnx", [(BOX, 0.0001, 0)], labels=COLOURS)
+    data = annotate(tmp_path / "data", [([], [(BOX, "blue")])])
+    assert call(model, "--data", data, "--output", tmp_path / "out").exit_code == 0
+    found = metrics_in(tmp_path / "out")
+    assert (found["map"], found["predicted"], found["best"], found["errors"]["missed"]) == (0, 0, None, 1)
+
+
 def test_overlaps_are_suppressed_as_in_a_stream_and_for_the_map_as_usual(tmp_path: Path) -> None:
     rows = [(BOX, 0.9, 0), ((8, 8, 40, 26), 0.8, 0)]  # IoU 0.5625: two boxes at 0.65, one at the contract's 0.45
     model = constant_detector(tmp_path / "m.onnx", rows, labels=COLOURS)
     data = annotate(tmp_path / "data", [([], [(BOX, "blue"), ((8, 8, 40, 26), "blue")])])
     assert call(model, "--data", data, "--output", tmp_path / "out").exit_code == 0
     found = metrics_in(tmp_path / "out")
-    assert found["protocol"] == {"score": 0.001, "boxes": 300, "iou": 0.65, "stream_iou": 0.45}
+    assert found["protocol"] == {"score": 0.001, "boxes": 300, "iou": 0.65, "stream_iou": 0.45, "tiles": None}
     assert found["map"] == pytest.approx(1)
     assert (found["predicted"], found["precision"], found["recall"]) == (1, 1.0, 0.5)
 
@@ -256,6 +264,29 @@ def test_data_that_does_not_fit(shapes: Path, classifier_path: Path, detector_pa
     cv2.imwrite(str(resized / "0.png"), np.zeros((32, 64, 3), np.uint8))
     assert "64 x 32 pixels, and 64 x 64 by its annotation" in refusal(detector_path, "--data", resized, *output)
     assert not (tmp_path / "out").exists()
+
+
+def test_tiles_find_what_is_too_small_for_the_model(tmp_path: Path) -> None:
+    thing = Object("blue", (99, 99, 101, 101))  # between the pixels that are left of 256 when they become 64
+    data = write_coco(tmp_path / "data", {"instances": [Scene("a", [thing], (256, 256))]}, COLOURS)
+    image = np.zeros((256, 256, 3), np.uint8)
+    image[99:101, 99:101, 0] = 255
+    cv2.imwrite(str(data / "images" / "a.png"), image)
+    model = tiny_detector(tmp_path / "m.onnx", doubles=True)
+    for tiles, found in ((None, 0), ("1x1", 0), ("4x4", 1)):
+        option = () if tiles is None else ("--tiles", tiles)
+        assert call(model, "--data", data, "--output", tmp_path / "out", *option).exit_code == 0
+        metrics = metrics_in(tmp_path / "out")
+        assert (metrics["predicted"], metrics["protocol"]["tiles"]) == (found, tiles)
+        assert (metrics["map50"] > 0.9) == found
+    assert "as a whole and in 4x4 tiles" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("tiles", ["2", "0x2", "9x1", "2x2x2"])
+def test_tiles_that_are_none(shapes: Path, detector_path: Path, tmp_path: Path, tiles: str) -> None:
+    result = call(detector_path, "--data", shapes, "--output", tmp_path / "out", "--tiles", tiles)
+    assert result.exit_code == 2
+    assert "write COLUMNSxROWS, each from 1 to 8, as in 2x2" in result.stderr
 
 
 @pytest.mark.parametrize("option", [("--slice", "1"), ("--store-temperature",)])

@@ -192,6 +192,11 @@ def test_checkpoint_and_file_find_the_same(whole: Path, data: Path, tmp_path: Pa
         for each in (subject.model, file)
     ]
     assert scores[0].map == pytest.approx(scores[1].map, abs=0.01)
+    maps = [
+        average_precision(truth, detect(each, [image.path for image in truth], tiles=(2, 1)).found, CLASSES).map
+        for each in (subject.model, file)
+    ]
+    assert maps[0] == pytest.approx(maps[1], abs=0.01)
 
 
 def test_ssdlite_trains_too(recipe_file: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

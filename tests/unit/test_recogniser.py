@@ -287,6 +287,20 @@ def test_the_views_of_a_frame_share_calls_but_never_too_many(
         np.testing.assert_allclose(item.results.boxes_N4, whole.results.boxes_N4, atol=1.5)
 
 
+def test_of_each_view_the_best_three_hundred_boxes_are_joined(tmp_path: Path) -> None:
+    """Each view sees the same boxes at the same place in it: whole frame and first tile agree, the second is apart."""
+    corners = [(30 + 4 * (i % 20), 30 + 4 * (i // 20)) for i in range(320)]
+    rows = [((x, y, x + 2, y + 2), 0.9 - 0.001 * i, 0) for i, (x, y) in enumerate(corners)]
+    model = OnnxModel(constant_detector(tmp_path / "m.onnx", rows, nms=False), "cpu")
+    frame = frame_of(plain((0, 0, 0), 400, 400))
+    assert len(Recogniser(model, settle(model.contract))([frame])[0].results) == 320
+    (item,) = Recogniser(model, settle(model.contract, tiles=(2, 1), redact=["person"]))([frame])
+    assert len(item.results) == 600
+    assert item.results.scores_N.min() == pytest.approx(0.9 - 0.299)
+    assert item.hide_N4 is not None
+    assert len(item.hide_N4) == 3 * 320
+
+
 @pytest.mark.parametrize("resize", [Resize(rule="graph"), Resize(rule="stretch", antialias=False)])
 def test_tiles_go_with_every_way_to_resize(tmp_path: Path, resize: Resize) -> None:
     model = OnnxModel(tiny_detector(tmp_path / "m.onnx", resize=resize), "cpu")

@@ -25,3 +25,4 @@ def test_a_thin_curve_keeps_its_shape() -> None:
     assert np.abs(np.interp(share, x, y) - (1 - share**2))[50:].max() < 1e-3
     few = np.array([0.1, 0.6, 1.0])
     assert thin(few, few)[0].tolist() == few.tolist()
+    assert thin(few[:0], few[:0])[0].tolist() == []

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.boxes import truth
 from support.models import COLOURS, constant_detector, tiny_detector
 
+from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError, ModelError
 from pipeline.model import OnnxModel
+from pipeline.types import Image
 from training.annotated import AnnotatedImage
 from training.coco import average_precision
 from training.predict_boxes import check_sizes, detect
@@ -62,6 +66,30 @@ def test_the_overlap_is_the_contracts_unless_told(tmp_path: Path) -> None:
     paths = [paint(tmp_path / "a.png", size=(100, 100))]
     assert len(detect(model, paths).found[0]) == 1
     assert len(detect(model, paths, iou=0.65).found[0]) == 2
+
+
+class Halves:
+    """Sees a car in the whole frame, 200 x 200, and takes its part in the first of four tiles for a person."""
+
+    device = "cpu"
+
+    def __init__(self, contract: ModelContract) -> None:
+        self.contract = contract
+
+    def infer(self, frames_BHW3: Image) -> dict[str, NDArray[Any]]:
+        whole = frames_BHW3.shape[1] == 200
+        scores_B1 = np.array([[0.3 if whole else 0.5 * (frame[0, 0, 0] > 0)] for frame in frames_BHW3], np.float32)
+        box = (20, 20, 150, 60) if whole else (20, 20, frames_BHW3.shape[2], 60)
+        boxes_B14 = np.tile(np.array(box, np.float32), (len(frames_BHW3), 1, 1))
+        return {"boxes": boxes_B14, "scores": scores_B1, "labels": np.full((len(frames_BHW3), 1), int(whole))}
+
+
+def test_in_tiles_what_would_be_shown_decides_what_becomes_of_pieces(tmp_path: Path) -> None:
+    model = Halves(OnnxModel(constant_detector(tmp_path / "m.onnx", [((0, 0, 1, 1), 0.5, 0)]), "cpu").contract)
+    paths = [paint(tmp_path / "a.png", ((0, 0, 1, 1), 0, 255), size=(200, 200))]
+    assert detect(model, paths).found[0].labels_N.tolist() == [1]
+    for shown, labels in ((None, [1]), (0.29, [1]), (0.31, [0, 1])):
+        assert detect(model, paths, tiles=(2, 2), shown=shown).found[0].labels_N.tolist() == labels
 
 
 def test_pictures_that_cannot_be_read_are_counted_and_named(model: OnnxModel, tmp_path: Path) -> None:
