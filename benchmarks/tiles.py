@@ -2,14 +2,15 @@
 
     uv run benchmarks/tiles.py m.onnx coco128/instances.json
 
-Takes a detector and annotated pictures as `onsight evaluate` does. Prints for each number of tiles the mAP, also of
-small objects (score >= 0.01), how many of the boxes with a score of 0.3 and more are right (IoU >= 0.5) and how many
-are wrong, and how many times longer a picture takes than without tiles: one thread, the median over the pictures, each
-with and without tiles in turn.
+Judges a detector by annotated pictures as `onsight evaluate` does. Prints for each number of tiles the mAP, also of
+small objects, how many of the boxes with a score of 0.3 and more are right (IoU >= 0.5) and how many are wrong, and how
+many times longer a picture takes than without tiles: one thread, the median over the pictures, each with and without
+tiles in turn.
 """
 
 import argparse
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,33 +20,29 @@ from pipeline import open_model
 from pipeline.recogniser import Recogniser
 from pipeline.settings import settle
 from pipeline.types import Frame
-from training.annotated import read_annotated
-from training.coco import average_precision
-from training.matching import NOTHING, match
+from training.evaluate import Options, evaluate
 
 TILES = ((1, 1), (2, 2), (3, 3))
-LOWEST, SHOWN = 0.01, 0.3
+SHOWN = 0.3
 
 
-def recognise(model, truth):
-    """For each number of tiles what was found in each picture, and the seconds that it took."""
-    recognisers = [Recogniser(model, settle(model.contract, threshold=LOWEST, tiles=tiles)) for tiles in TILES]
-    found, seconds = [[] for _ in TILES], [[] for _ in TILES]
-    for image in truth:
-        frame = Frame(cv2.imread(str(image.path)), "", 0, None)
-        for i, recogniser in enumerate(recognisers):
+def judge(model, data, tiles):
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options(tiles=tiles, threshold=SHOWN, device="cpu")
+        return evaluate([model], data, Path(folder) / "report", options)
+
+
+def time_each(model, paths):
+    """For each number of tiles the seconds that each picture took."""
+    recognisers = [Recogniser(model, settle(model.contract, threshold=SHOWN, tiles=tiles)) for tiles in TILES]
+    seconds = [[] for _ in TILES]
+    for path in paths:
+        frame = Frame(cv2.imread(str(path)), "", 0, None)
+        for recogniser, took in zip(recognisers, seconds, strict=True):
             start = time.perf_counter()
-            (recognised,) = recogniser([frame])
-            seconds[i].append(time.perf_counter() - start)
-            found[i].append(recognised.results)
-    return found, seconds
-
-
-def count(truth, found):
-    """How many of the boxes that are shown are right, and how many are wrong."""
-    shown = [each.where(each.scores_N >= SHOWN) for each in found]
-    matched = [match(image, each) for image, each in zip(truth, shown, strict=True)]
-    return sum(int((each >= 0).sum()) for each in matched), sum(int((each == NOTHING).sum()) for each in matched)
+            recogniser([frame])
+            took.append(time.perf_counter() - start)
+    return seconds
 
 
 def main():
@@ -53,16 +50,16 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     arguments = parser.parse_args()
+    evaluations = [judge(arguments.model, arguments.data, tiles) for tiles in TILES]
     model = open_model(arguments.model, "cpu", threads=1)
-    truth = read_annotated(arguments.data, model.contract.labels).images
+    seconds = time_each(model, [image.path for image in evaluations[0].images])
     print("| tiles | mAP | of small objects | right | wrong | time |\n|---|---|---|---|---|---|")
-    found, seconds = recognise(model, truth)
-    for (columns, rows), boxes, took in zip(TILES, found, seconds, strict=True):
-        average = average_precision(truth, boxes, model.contract.labels)
-        right, wrong = count(truth, boxes)
+    for (columns, rows), evaluation, took in zip(TILES, evaluations, seconds, strict=True):
+        metrics = evaluation.models[0].metrics
+        average, (shown, right, _) = metrics.average, metrics.counts_N3.sum(0)
         times = statistics.median(one / whole for one, whole in zip(took, seconds[0], strict=True))
-        small = average.by_size["small"]
-        print(f"| {columns}x{rows} | {average.map:.3f} | {small:.3f} | {right} | {wrong} | {times:.1f} |")
+        values = f"{average.map:.3f} | {average.by_size['small']:.3f} | {right} | {shown - right} | {times:.1f}"
+        print(f"| {columns}x{rows} | {values} |")
 
 
 if __name__ == "__main__":
