@@ -101,13 +101,13 @@ def read_annotated(data: Path, labels: tuple[str, ...], split: Path | None = Non
         ConfigError: there is no such data set, or one that is broken, has no boxes or does not fit the labels.
         SourceError: pictures that it names are missing, or cannot be read where only they know their size.
     """
-    wanted = SPLITS.get(data.name.lower())
-    if wanted and not os.path.exists(data) and find_boxes(data) is None and (around := find_boxes(data.parent)):
+    found, wanted = find_boxes(data), SPLITS.get(data.name.lower())
+    if found is None and wanted and not os.path.exists(data) and (around := find_boxes(data.parent)):
         listing = around.read()
         refuse_errors(listing)
         places = pick_split(listing.by_rarest(), wanted, data, split)
         return _number(listing.file, [listing.entries[place] for place in places], labels)
-    found = need_boxes(data)
+    found = found or need_boxes(data)
     if len(found.splits) > 1:
         raise ConfigError(f"{data} has several splits: give {' or '.join(str(data / split) for split in found.splits)}")
     listing = found.read()

@@ -96,7 +96,7 @@ def _read_trained_on(checkpoint: Path, data: Path) -> frozenset[str]:
     if not data.exists():  # a relative path counts from where the training ran: mostly the folder around runs/
         data = next((found for at in checkpoint.absolute().parents if (found := at / data).exists()), data)
     root = data.parent if data.is_file() else data
-    if root.name == "annotations":  # of COCO, which lies beside the pictures
+    if root.name == "annotations" and data.suffix.lower() != ".csv":  # of COCO, which lies beside the pictures
         root = root.parent
     rows = read_rows(split, exact=True)
     return frozenset(os.path.abspath(os.path.join(root, row.name)) for row in rows if row.split == "train")
