@@ -26,13 +26,16 @@ _POLL = 0.2  # seconds; waits are woken by each other, this is how soon they see
 _JOIN = 5.0  # seconds; a camera's read cannot be interrupted and may outlast it
 
 
-@dataclass
-class _Lane(Generic[T]):
+@dataclass(eq=False)
+class Lane(Generic[T]):
+    """The way of one source's items; `dropped` counts those that nobody took."""
+
     newest: bool
     capacity: int
     items: deque[T] = field(default_factory=deque)
     done: bool = False
     dropped: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)  # what its source sees
 
 
 class Channel(Generic[T, R]):
@@ -41,13 +44,15 @@ class Channel(Generic[T, R]):
     Args:
         stop: set it to end the run cleanly. The channel only looks at it.
         capacity: how many items of a file wait for a worker.
+        lasting: sources come and go; `stop` alone ends the run, not the end of all sources.
     """
 
-    def __init__(self, stop: threading.Event, capacity: int = 4) -> None:
+    def __init__(self, stop: threading.Event, capacity: int = 4, *, lasting: bool = False) -> None:
         self._stop_asked = stop
-        self._stop = threading.Event()  # what sources see: set by `stop`, and when the channel is left
+        self._stop = threading.Event()  # set by `stop`, and when the channel is left
         self._capacity = capacity
-        self._lanes: list[_Lane[T]] = []
+        self._lasting = lasting
+        self._lanes: list[Lane[T]] = []
         self._gate: Callable[[T], T] | None = None
         self._turn = 0
         self._results: dict[int, list[R]] = {}
@@ -68,8 +73,8 @@ class Channel(Generic[T, R]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
         with self._lock:
+            self._end_sources()
             self._cancelled = True
             self._wake_all()
         for thread in self._threads:
@@ -77,17 +82,24 @@ class Channel(Generic[T, R]):
             if thread.is_alive():
                 _LOG.warning("%s did not end within %.0f s and is left behind", thread.name.partition(" ")[2], _JOIN)
 
-    @property
-    def dropped(self) -> list[int]:
-        """How many items each lane dropped, in the order they were fed."""
-        return [lane.dropped for lane in self._lanes]
-
-    def feed(self, produce: Callable[[threading.Event], Iterator[T]], *, newest: bool, name: str = "source") -> None:
+    def feed(self, produce: Callable[[threading.Event], Iterator[T]], *, newest: bool, name: str = "source") -> Lane[T]:
         """Runs `produce(stop)` on a thread of its own. With `newest`, an item not yet taken gives way to the next."""
-        self._heed_stop()
-        lane: _Lane[T] = _Lane(newest, 1 if newest else self._capacity)
-        self._lanes.append(lane)
+        lane: Lane[T] = Lane(newest, 1 if newest else self._capacity)
+        with self._lock:
+            self._lanes.append(lane)
+            self._heed_stop()
         self._spawn(f"onsight {name}", self._pump, produce, lane)
+        return lane
+
+    def unfeed(self, lane: Lane[T]) -> None:
+        """Ends a source and forgets what of it waits; does not wait for its thread. What a worker has arrives."""
+        lane.stop.set()
+        with self._lock:
+            lane.items.clear()
+            if lane in self._lanes:
+                self._lanes.remove(lane)
+                self._turn = 0
+            self._wake_all()
 
     def process(
         self,
@@ -128,21 +140,26 @@ class Channel(Generic[T, R]):
             return results
 
     def _heed_stop(self) -> None:
-        if self._stop_asked.is_set():
-            self._stop.set()
+        if self._stop_asked.is_set() or self._stop.is_set():
+            self._end_sources()
 
-    def _pump(self, produce: Callable[[threading.Event], Iterator[T]], lane: _Lane[T]) -> None:
+    def _end_sources(self) -> None:
+        self._stop.set()
+        for lane in self._lanes:
+            lane.stop.set()
+
+    def _pump(self, produce: Callable[[threading.Event], Iterator[T]], lane: Lane[T]) -> None:
         with self._ending(lane):
-            items = produce(self._stop)
+            items = produce(lane.stop)
             try:
                 for item in items:
-                    if not self._put(lane, item) or self._stop.is_set():
+                    if not self._put(lane, item) or lane.stop.is_set():
                         break
             finally:
                 getattr(items, "close", lambda: None)()
 
     @contextmanager
-    def _ending(self, lane: _Lane[T] | None = None) -> Iterator[None]:
+    def _ending(self, lane: Lane[T] | None = None) -> Iterator[None]:
         """Makes the end of a thread known together with its fault, so that no one sees the end alone."""
         failure: BaseException | None = None
         try:
@@ -155,11 +172,11 @@ class Channel(Generic[T, R]):
                 lane.done = True
             self._wake_all()
 
-    def _put(self, lane: _Lane[T], item: T) -> bool:
+    def _put(self, lane: Lane[T], item: T) -> bool:
         with self._lock:
             while len(lane.items) >= lane.capacity and not lane.newest and not self._cancelled:
                 self._room_in_lane.wait(_POLL)
-            if self._cancelled or (lane.newest and self._stop.is_set()):
+            if self._cancelled or (lane.newest and lane.stop.is_set()):
                 return False
             if len(lane.items) >= lane.capacity:
                 lane.items.popleft()
@@ -209,12 +226,15 @@ class Channel(Generic[T, R]):
     def _exhausted(self) -> bool:
         """No item is left and none will come. A live source that was told to stop is not waited for."""
         stopped = self._stop.is_set()
+        if self._lasting and not stopped:
+            return False
         return all(not lane.items and (lane.done or (stopped and lane.newest)) for lane in self._lanes)
 
     def _spawn(self, name: str, target: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)  # noqa: TID251
-        self._threads.append(thread)
-        thread.start()
+        with self._lock:
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+            thread.start()
 
     def _wake_all(self) -> None:
         for condition in (self._work_to_do, self._room_in_lane, self._result_ready):

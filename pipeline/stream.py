@@ -63,8 +63,12 @@ def journey(
     A source that fails ends alone, its error in its tally; a fault in any stage is raised here.
     """
     with Channel[Frame, Recognised](stop) as channel:
-        for lane in _lanes(sources):
-            channel.feed(partial(_read, lane, tallies, watch), newest=lane[0].media.live, name=lane[0].name)
+        lanes = {
+            lane[0].stream: channel.feed(
+                partial(_read, lane, tallies, watch), newest=lane[0].media.live, name=lane[0].name
+            )
+            for lane in _lanes(sources)
+        }
         try:
             for recognised in channel.process(recognisers, batch, gate and watch("gate", gate)):
                 tally = tallies[recognised.frame.stream]
@@ -78,8 +82,8 @@ def journey(
                 tally.looked += recognised.frame.looked
                 yield overlay(redacted)
         finally:
-            for lane, dropped in zip(_lanes(sources), channel.dropped, strict=True):
-                tallies[lane[0].stream].dropped = dropped
+            for stream, fed in lanes.items():
+                tallies[stream].dropped = fed.dropped
 
 
 def deliver(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pipeline import channel as channel_module
-from pipeline.channel import Channel
+from pipeline.channel import Channel, Lane
 
 PATIENCE = 5.0  # seconds; a wait that lasts longer has hung
 
@@ -54,11 +54,13 @@ def through(
 ) -> Iterator[int]:
     """What comes out when every lane (what it produces, and whether only the newest counts) is fed."""
     with Channel[int, int](stop or threading.Event(), capacity) as channel:
-        for number, (produce, newest) in enumerate(lanes):
+        fed = [
             channel.feed(produce, newest=newest, name=f"lane {number}")
+            for number, (produce, newest) in enumerate(lanes)
+        ]
         yield from channel.process(workers, batch)
         if dropped is not None:
-            dropped[:] = channel.dropped
+            dropped[:] = [lane.dropped for lane in fed]
 
 
 def file_of(count: int) -> tuple[Produce, bool]:
@@ -149,12 +151,15 @@ def test_a_file_drops_nothing() -> None:
 # Batches and lanes
 
 
-def filled(channel: Channel[int, int], counts: Sequence[int], *, newest: bool = False) -> None:
+def filled(channel: Channel[int, int], counts: Sequence[int], *, newest: bool = False) -> list[Lane[int]]:
     """Feeds a lane for each count, items 0, 100, 200, … upwards, and waits until all of them lie in the lanes."""
-    for number, count in enumerate(counts):
+    lanes = [
         channel.feed(lambda stop, first=100 * number, count=count: iter(range(first, first + count)), newest=newest)
+        for number, count in enumerate(counts)
+    ]
     for thread in our_threads():
         thread.join(PATIENCE)
+    return lanes
 
 
 def test_a_batch_takes_what_is_there() -> None:
@@ -204,9 +209,58 @@ def test_a_slow_lane_does_not_hold_up_the_others() -> None:
 
 def test_each_live_lane_keeps_its_own_newest() -> None:
     with Channel[int, int](threading.Event()) as channel:
-        filled(channel, [10, 3, 1], newest=True)
+        lanes = filled(channel, [10, 3, 1], newest=True)
         assert list(channel.process([same])) == [9, 102, 200]
-        assert channel.dropped == [9, 2, 0]
+        assert [lane.dropped for lane in lanes] == [9, 2, 0]
+
+
+def ticking(item: int) -> Produce:
+    """A camera that gives the same item again and again."""
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        while not stop.wait(0.001):
+            yield item
+
+    return produce
+
+
+def test_a_lasting_channel_takes_and_gives_up_sources_while_it_runs() -> None:
+    stop = threading.Event()
+    seen: list[int] = []
+    with Channel[int, int](stop, lasting=True) as channel:
+        first = channel.feed(ticking(1), newest=True)
+        for item in channel.process([same]):
+            seen.append(item)
+            if len(seen) == 3:
+                channel.feed(ticking(2), newest=True)
+                channel.feed(lambda _: iter(()), newest=True)
+            elif item == 2 and not first.stop.is_set():
+                channel.unfeed(first)
+                channel.unfeed(first)
+                seen.clear()
+            elif len(seen) == 20:
+                stop.set()
+    assert 1 not in seen[2:]  # what a worker had already taken may still arrive
+    assert set(seen) >= {2}
+    assert first.stop.is_set()
+
+
+def test_a_lasting_channel_waits_for_its_first_source() -> None:
+    stop = threading.Event()
+    with Channel[int, int](stop, lasting=True) as channel:
+        timer = threading.Timer(0.3, lambda: channel.feed(ticking(5), newest=True))
+        timer.start()
+        assert next(channel.process([same])) == 5
+        timer.join()
+
+
+def test_a_source_that_is_fed_after_the_end_is_told_to_end() -> None:
+    with Channel[int, int](threading.Event(), lasting=True) as channel:
+        pass
+    late = channel.feed(ticking(1), newest=True)
+    assert late.stop.is_set()
+    for thread in our_threads():
+        thread.join(PATIENCE)
 
 
 def test_without_sources_there_is_nothing() -> None:
