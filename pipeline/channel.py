@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
 _POLL = 0.2  # seconds; waits are woken by each other, this is how soon they see `stop`
-_JOIN = 5.0  # seconds; a camera's read cannot be interrupted and may outlast it
+_JOIN = 5.0  # seconds; a thread that is in a call that cannot be interrupted may outlast it
 
 
 @dataclass(eq=False)
@@ -45,13 +46,17 @@ class Channel(Generic[T, R]):
         stop: set it to end the run cleanly. The channel only looks at it.
         capacity: how many items of a file wait for a worker.
         lasting: sources come and go; `stop` alone ends the run, not the end of all sources.
+        patience: seconds for which threads are waited for at the end: a camera's read cannot be interrupted.
     """
 
-    def __init__(self, stop: threading.Event, capacity: int = 4, *, lasting: bool = False) -> None:
+    def __init__(
+        self, stop: threading.Event, capacity: int = 4, *, lasting: bool = False, patience: float = _JOIN
+    ) -> None:
         self._stop_asked = stop
         self._stop = threading.Event()  # set by `stop`, and when the channel is left
         self._capacity = capacity
         self._lasting = lasting
+        self._patience = patience
         self._lanes: list[Lane[T]] = []
         self._gate: Callable[[T], T] | None = None
         self._turn = 0
@@ -77,10 +82,12 @@ class Channel(Generic[T, R]):
             self._end_sources()
             self._cancelled = True
             self._wake_all()
+        deadline = time.monotonic() + self._patience
         for thread in self._threads:
-            thread.join(_JOIN)
+            thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
-                _LOG.warning("%s did not end within %.0f s and is left behind", thread.name.partition(" ")[2], _JOIN)
+                name = thread.name.partition(" ")[2]
+                _LOG.warning("%s did not end within %.0f s and is left behind", name, self._patience)
 
     def feed(self, produce: Callable[[threading.Event], Iterator[T]], *, newest: bool, name: str = "source") -> Lane[T]:
         """Runs `produce(stop)` on a thread of its own. With `newest`, an item not yet taken gives way to the next."""
@@ -261,12 +268,16 @@ class Worker:
         if self._failure is not None:
             raise self._failure
 
-    def close(self) -> None:
-        """Sets the event, waits for the end of `run` and raises what it raised."""
+    def end(self) -> None:
+        """Sets the event, and does not wait."""
         self._stop.set()
-        self._thread.join(_JOIN)
+
+    def close(self, patience: float = _JOIN) -> None:
+        """Sets the event, waits for the end of `run`, `patience` seconds at most, and raises what it raised."""
+        self._stop.set()
+        self._thread.join(patience)
         if self._thread.is_alive():
-            _LOG.warning("%s did not end within %.0f s and is left behind", self._thread.name, _JOIN)
+            _LOG.warning("%s did not end within %.0f s and is left behind", self._thread.name, patience)
         self.check()
 
     def _guard(self) -> None:

@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--zones", metavar="FILE.yaml", help="Count objects in zones and over lines; needs --track.")
 @click.option("--masks", metavar="FILE.yaml", help="Black out parts of the picture before anything looks at it.")
 @click.option("--redact", metavar="A,B", help="Hide these classes before anything is drawn or written.")
+@click.option("--redact-model", metavar="FILE.onnx", help="Hide what this detector finds, too; one of faces, say.")
 @click.option("--redact-style", type=click.Choice(get_args(RedactStyle)), help="How to hide them.  [blur]")
 @click.option("--draw/--no-draw", default=None, help="Draw the results on the picture.  [draw]")
 @click.option("--status/--no-status", default=None, help="Draw frame rate and latency, too.")
@@ -118,7 +119,7 @@ def run(sources: tuple[str, ...], config: Path | None, **flags: Any) -> int:
 
     given = {name: value for name, value in flags.items() if value is not None}
     wanted = build_config({**given, **({"sources": sources} if sources else {})}, config)
-    with _stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         summary = execute(
             wanted, extra_sinks=lambda opened, model: _tell_and_watch(opened, model, wanted.progress), stop=stop.event
         )
@@ -161,7 +162,7 @@ def doctor(as_json: bool) -> int:
 
 
 @dataclass
-class _Stop:
+class Stop:
     """Set by the first Ctrl-C or SIGTERM: the run ends cleanly. The second one ends it at once."""
 
     event: threading.Event
@@ -175,8 +176,9 @@ class _Stop:
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[_Stop]:
-    stop = _Stop(threading.Event())
+def stop_on_signals() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM set `event`, while the context lasts."""
+    stop = Stop(threading.Event())
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop

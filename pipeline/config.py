@@ -72,20 +72,12 @@ Tiles = Annotated[tuple[int, int], BeforeValidator(parse_tiles)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
-class RunConfig(BaseModel):
-    """Everything that `onsight run` can be told. None: the model's contract or the kind of source decides."""
+class Recognition(BaseModel):
+    """The model, and what is wanted of it. None: its contract decides."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    sources: Sources
     model: PathText
-    output: PathText | None = None
-    records: PathText | None = None
-    counts: PathText | None = None
-    counts_every: Duration | None = None
-    events: PathText | None = None
-    heatmap: PathText | None = None
-    show: bool = False
     device: Device = "auto"
     threshold: Fraction01 | None = None
     class_thresholds: Scores = Field(default_factory=dict)
@@ -99,20 +91,49 @@ class RunConfig(BaseModel):
     motion_threshold: Fraction01 | None = None
     then: PathText | None = None
     on: Names = ()
-    zones: PathText | None = None
-    masks: PathText | None = None
     redact: Names = ()
+    redact_model: PathText | None = None
     redact_style: RedactStyle = "blur"
     draw: bool = True
     status: bool = False
     batch: Annotated[int, Field(gt=0, le=256)] = 1
-    progress: bool = True
-    json_summary: Annotated[bool, Field(alias="json")] = False
+
+    @property
+    def hides(self) -> bool:
+        """Whether anything is hidden in the pictures."""
+        return bool(self.redact) or self.redact_model is not None
 
     @property
     def gated(self) -> bool:
         """Whether there may be frames at which the model does not look."""
         return self.every > 1 or self.motion_gate
+
+    def check(self) -> None:
+        """Raises ConfigError where two choices do not go together."""
+        if self.on and not self.then:
+            raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
+        if self.motion_threshold is not None and not self.motion_gate:
+            raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
+        if self.gated and self.hides:
+            key, other = "every" if self.every > 1 else "motion_gate", "redact" if self.redact else "redact_model"
+            raise ConfigError(f"'{key}' does not go with '{other}': what the model does not look at cannot be hidden")
+
+
+class RunConfig(Recognition):
+    """Everything that `onsight run` can be told. None: the model's contract or the kind of source decides."""
+
+    sources: Sources
+    output: PathText | None = None
+    records: PathText | None = None
+    zones: PathText | None = None
+    counts: PathText | None = None
+    counts_every: Duration | None = None
+    events: PathText | None = None
+    heatmap: PathText | None = None
+    masks: PathText | None = None
+    show: bool = False
+    progress: bool = True
+    json_summary: Annotated[bool, Field(alias="json")] = False
 
 
 def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
@@ -126,20 +147,14 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, file)) from None
+    config.check()
     if config.zones and not config.track:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
-    if config.on and not config.then:
-        raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
     for key in ("counts", "events"):
         if getattr(config, key) and not config.zones:
             raise ConfigError(f"'{key}' needs 'zones': a file that says where to count")
     if config.counts_every and not config.counts:
         raise ConfigError("'counts_every' needs 'counts': the table that gets rows so often")
-    if config.motion_threshold is not None and not config.motion_gate:
-        raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
-    if config.gated and config.redact:
-        key = "every" if config.every > 1 else "motion_gate"
-        raise ConfigError(f"'{key}' does not go with 'redact': what the model does not look at cannot be hidden")
     return config
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from pipeline.counters import LineCounter, Tracked, ZoneCounter
@@ -14,13 +14,13 @@ class SceneCounter:
     """Counts what the objects of each source do. A stage: give it every frame of a source, in order.
 
     Args:
-        places: the zones and lines of each source of the run.
+        places: the zones and lines of each source, by its `stream`.
         lost_after: seconds for which the tracker looks for an object that it does not see; then it has left.
     """
 
-    def __init__(self, places: Sequence[Places], lost_after: float) -> None:
-        self._zones = [[ZoneCounter(zone, lost_after) for zone in each.zones] for each in places]
-        self._lines = [[LineCounter(line, lost_after) for line in each.lines] for each in places]
+    def __init__(self, places: Mapping[int, Places], lost_after: float) -> None:
+        self._zones = {key: [ZoneCounter(zone, lost_after) for zone in each.zones] for key, each in places.items()}
+        self._lines = {key: [LineCounter(line, lost_after) for line in each.lines] for key, each in places.items()}
 
     def __call__(self, recognised: Recognised) -> Recognised:
         """The same frame with `counts`, if its source has zones or lines.

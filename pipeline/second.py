@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import RunConfig
+from pipeline.config import Recognition
 from pipeline.errors import ConfigError
 from pipeline.model import Model, OnnxModel
 from pipeline.postprocess import best_classes
@@ -143,7 +143,7 @@ def squares_around(boxes_N4: NDArray[np.float32], height: int, width: int) -> ND
     return np.hstack((np.floor(start_N2), np.ceil(start_N2 + sides_N2))).astype(np.int64)
 
 
-def open_second(config: RunConfig, first: OnnxModel, settings: Settings, threads: int) -> SecondModel:
+def open_second(config: Recognition, first: OnnxModel, settings: Settings, threads: int) -> SecondModel:
     """The second model of a run, on the device of the `first`.
 
     Args:

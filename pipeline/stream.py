@@ -18,10 +18,11 @@ from typing import Any, TypeAlias
 
 from pipeline import schedule
 from pipeline.channel import Channel
-from pipeline.config import RunConfig, build_config
+from pipeline.config import Recognition, RunConfig, build_config
 from pipeline.counting import SceneCounter
 from pipeline.errors import ConfigError, OnsightError, StopStream
 from pipeline.gate import MOTION, Gate, Repeater
+from pipeline.hide import hiding
 from pipeline.mask import Masked, read_masks, settle_masks
 from pipeline.meter import Meter
 from pipeline.model import OnnxModel
@@ -30,7 +31,7 @@ from pipeline.overlay import Overlay
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.second import open_second
-from pipeline.settings import Settings, settle
+from pipeline.settings import Settings, settle_recognition
 from pipeline.sinks.base import Sink
 from pipeline.sources import Source, open_source
 from pipeline.tally import Summary, Tally
@@ -71,19 +72,31 @@ def journey(
         }
         try:
             for recognised in channel.process(recognisers, batch, gate and watch("gate", gate)):
-                tally = tallies[recognised.frame.stream]
-                for stage in stages:
-                    recognised = stage(recognised)
-                tally.counts = recognised.counts
-                if (redacted := redact(recognised)) is None:
-                    tally.withheld += 1
-                    continue
-                tally.frames += 1
-                tally.looked += recognised.frame.looked
-                yield overlay(redacted)
+                annotated = finish(recognised, stages, redact, overlay, tallies[recognised.frame.stream])
+                if annotated is not None:
+                    yield annotated
         finally:
             for stream, fed in lanes.items():
                 tallies[stream].dropped = fed.dropped
+
+
+def finish(
+    recognised: Recognised,
+    stages: Sequence[Stage],
+    redact: Callable[[Recognised], Redacted | None],
+    overlay: Callable[[Redacted], Annotated],
+    tally: Tally,
+) -> Annotated | None:
+    """The journey of one frame behind the model, counted in `tally`; None where redaction withheld it."""
+    for stage in stages:
+        recognised = stage(recognised)
+    tally.counts = recognised.counts
+    if (redacted := redact(recognised)) is None:
+        tally.withheld += 1
+        return None
+    tally.frames += 1
+    tally.looked += recognised.frame.looked
+    return overlay(redacted)
 
 
 def deliver(
@@ -192,6 +205,7 @@ class _Trip:
     model: OnnxModel
     settings: Settings
     gate: Gate | None
+    hider: OnnxModel | None
     stages: Mapping[str, Stage]
     plan: schedule.Schedule
     tallies: list[Tally]
@@ -199,8 +213,11 @@ class _Trip:
 
     def frames(self, *, draw: bool, watch: Watch = unwatched) -> Generator[Annotated]:
         model = watch_model(self.model, watch)
-        recognisers = [watch("recognise", Recogniser(model, self.settings)) for _ in range(self.plan.workers)]
-        redact = Redactor(self.settings.hide is not None, self.config.redact_style)
+        recognisers = [
+            watch("recognise", hiding(Recogniser(model, self.settings), self.hider, self.settings))
+            for _ in range(self.plan.workers)
+        ]
+        redact = Redactor(self.config.hides, self.config.redact_style)
         overlay = painter(draw, self.config.status, self.settings.hide or frozenset())
         with schedule.opencv_threads(self.plan.opencv):
             yield from journey(
@@ -231,17 +248,7 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         model = OnnxModel(config.model, config.device, threads)
     if config.heatmap and model.contract.task == "classify":
         raise ConfigError("'heatmap' needs the boxes of a detector, but this model is a classifier")
-    settings = settle(
-        model.contract,
-        threshold=config.threshold,
-        class_thresholds=config.class_thresholds,
-        iou=config.iou,
-        top_k=config.top_k,
-        classes=config.classes,
-        redact=config.redact,
-        track=config.track,
-        tiles=config.tiles,
-    )
+    settings = settle_recognition(config, model.contract)
     names = [source.name for source in sources]
     if masks is not None:
         settled_masks = settle_masks(masks, names)
@@ -255,13 +262,17 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         stages["repeat"] = Repeater()
     if zones is not None:
         settled = settle_zones(zones, model.contract.labels, settings.classes, names)
-        stages["count"] = SceneCounter(settled, LOST_AFTER)
+        stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
+    hider = OnnxModel(config.redact_model, model.device, threads) if config.redact_model else None
     plan = schedule.plan(live=live, gpu=model.device != "cpu")
-    gate = _open_gate(config) if config.gated else None
-    return _Trip(config, sources, model, settings, gate, stages, plan, [Tally(name) for name in names], stop)
+    gate = open_gate(config)
+    return _Trip(config, sources, model, settings, gate, hider, stages, plan, [Tally(name) for name in names], stop)
 
 
-def _open_gate(config: RunConfig) -> Gate:
+def open_gate(config: Recognition) -> Gate | None:
+    """The gate that `config` asks for; None: the model looks at every frame."""
+    if not config.gated:
+        return None
     threshold = MOTION if config.motion_threshold is None else config.motion_threshold
     return Gate(config.every, threshold if config.motion_gate else None, track=config.track)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.models import tiny_detector
+from support.models import constant_detector, tiny_classifier, tiny_detector
 
 from pipeline import cli
 
@@ -47,3 +47,15 @@ def test_masks_that_cannot_be_read_end_the_run_before_it_begins(tmp_path, pictur
     assert cli.main([*words, "--masks", str(tmp_path / "no.yaml")]) == 2
     assert "the masks file" in capsys.readouterr().err
     assert not records.exists()
+
+
+def test_a_model_of_its_own_says_what_to_hide(tmp_path, picture, capsys):
+    model, faces, output = tiny_detector(tmp_path / "m.onnx"), tmp_path / "faces.onnx", tmp_path / "out.png"
+    constant_detector(faces, [((100, 30, 140, 70), 0.9, 0)], labels=("face",))
+    words = ["run", str(picture), "--model", str(model), "--output", str(output), "--no-draw"]
+    assert cli.main([*words, "--redact-model", str(faces), "--redact-style", "fill"]) == 0
+    assert not cv2.imread(str(output))[30:70, 100:140].any()
+    output.unlink()
+    assert cli.main([*words, "--redact-model", str(tiny_classifier(tmp_path / "c.onnx"))]) == 2
+    assert "'redact_model' needs a detector" in capsys.readouterr().err
+    assert not output.exists()

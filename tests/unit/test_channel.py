@@ -51,9 +51,10 @@ def through(
     batch: int = 1,
     capacity: int = 4,
     dropped: list[int] | None = None,
+    patience: float = PATIENCE,
 ) -> Iterator[int]:
     """What comes out when every lane (what it produces, and whether only the newest counts) is fed."""
-    with Channel[int, int](stop or threading.Event(), capacity) as channel:
+    with Channel[int, int](stop or threading.Event(), capacity, patience=patience) as channel:
         fed = [
             channel.feed(produce, newest=newest, name=f"lane {number}")
             for number, (produce, newest) in enumerate(lanes)
@@ -305,9 +306,9 @@ def test_of_a_live_source_the_gate_sees_what_is_taken_and_nothing_that_is_droppe
         return items
 
     with Channel[int, int](threading.Event()) as channel:
-        channel.feed(camera, newest=True)
+        lane = channel.feed(camera, newest=True)
         results = list(channel.process([work], gate=gate))
-        assert len(results) + channel.dropped[0] == 210
+        assert len(results) + lane.dropped == 210
     assert [abs(item) for item in results] == seen
     assert [item >= 0 for item in results] == [number % 3 == 0 for number in range(len(results))]
 
@@ -468,9 +469,8 @@ def test_a_frame_that_comes_after_the_workers_have_left_holds_nobody_up() -> Non
 
 
 def test_a_camera_that_is_blocked_in_a_read_does_not_hold_up_the_end(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(channel_module, "_JOIN", 0.05)
     stop, unplugged = threading.Event(), threading.Event()
 
     def camera(stop: threading.Event) -> Iterator[int]:
@@ -479,7 +479,7 @@ def test_a_camera_that_is_blocked_in_a_read_does_not_hold_up_the_end(
         yield 1
 
     got = []
-    for item in through([(camera, True)], [same], stop=stop):
+    for item in through([(camera, True)], [same], stop=stop, patience=0.05):
         got.append(item)
         stop.set()
     assert got == [0]

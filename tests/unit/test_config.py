@@ -72,6 +72,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     events: events.csv
     heatmap: heat.png
     redact: person, face
+    redact-model: face.onnx
     redact-style: fill
     draw: false
     status: true

@@ -25,6 +25,11 @@ MIDDLE = ((0.25, 0.5), (0.75, 0.5))  # y = 50, x 50 to 150
 Spot = tuple[float, float]
 
 
+def counting(*places: Places) -> SceneCounter:
+    """Counts at the places of stream 0, 1, …"""
+    return SceneCounter(dict(enumerate(places)), LOST_AFTER)
+
+
 def frame_of(
     objects: dict[int, Spot], pts: float, label: int = 1, stream: int = 0, image: np.ndarray = IMAGE
 ) -> Recognised:
@@ -41,11 +46,11 @@ def frame_of(
 
 
 def zone(**options: object) -> SceneCounter:
-    return SceneCounter([Places(zones=(Place("yard", SQUARE, **options),))], LOST_AFTER)
+    return counting(Places(zones=(Place("yard", SQUARE, **options),)))
 
 
 def line(points: Sequence[Spot] = MIDDLE, **options: object) -> SceneCounter:
-    return SceneCounter([Places(lines=(Place("gate", tuple(points), **options),))], LOST_AFTER)
+    return counting(Places(lines=(Place("gate", tuple(points), **options),)))
 
 
 def follow(counter: SceneCounter, frames: Iterable[Recognised]) -> tuple[Counts, list[ZoneEvent]]:
@@ -258,7 +263,7 @@ def test_after_a_gap_between_frames_who_is_still_inside_stayed_inside():
 
 
 def test_the_edge_and_the_rim_of_the_frame_belong_to_the_zone():
-    whole = SceneCounter([Places(zones=(Place("all", ((0, 0), (1, 0), (1, 1), (0, 1))),))], LOST_AFTER)
+    whole = counting(Places(zones=(Place("all", ((0, 0), (1, 0), (1, 1), (0, 1))),)))
     frames = [frame_of({1: (0, 50), 2: (200, 100), 3: (100, 100), 4: (100, 0)}, 0.0)]
     assert follow(whole, frames)[0].zones[0].inside == {"car": 4}
 
@@ -272,7 +277,7 @@ def test_a_path_through_a_corner_enters_once():
 
 def test_a_bay_of_a_zone_is_outside():
     bay = ((0, 0), (1, 0), (1, 1), (0.5, 0.2), (0, 1))
-    counter = SceneCounter([Places(zones=(Place("bay", bay),))], LOST_AFTER)
+    counter = counting(Places(zones=(Place("bay", bay),)))
     assert follow(counter, [frame_of({1: (100, 90), 2: (20, 20)}, 0.0)])[0].zones[0].dwell == {2: 0.0}
 
 
@@ -320,7 +325,7 @@ def test_nobody_gets_lost_in_the_books(frames, step, classes):
 
 def test_each_source_counts_for_itself_and_one_without_places_says_nothing():
     place = Places(lines=(Place("gate", MIDDLE),))
-    counter = SceneCounter([place, place, Places()], LOST_AFTER)
+    counter = counting(place, place, Places())
     for pts, y in ((0.0, 60), (0.1, 40)):
         first = counter(frame_of({1: (100, y)}, pts, stream=0)).counts
         second = counter(frame_of({1: (100, 60)}, pts, stream=1)).counts
@@ -349,7 +354,7 @@ def test_what_is_not_tracked_cannot_be_counted():
 
 
 def test_counts_become_json():
-    counter = SceneCounter([Places((Place("yard", SQUARE),), (Place("gate", MIDDLE),))], LOST_AFTER)
+    counter = counting(Places((Place("yard", SQUARE),), (Place("gate", MIDDLE),)))
     counts, _ = follow(counter, [frame_of({3: (100, 70)}, 0.0), frame_of({3: (100, 40)}, 0.5)])
     assert counts.to_json() == {
         "zones": {
