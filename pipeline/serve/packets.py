@@ -23,6 +23,7 @@ from pipeline.types import Image
 _CODECS = frozenset({"h264", "hevc", "av1"})  # those that an mp4 holds and browsers play
 _TIME_BASE = Fraction(1, 90000)
 _KEY_FRAME_SECONDS = 1.0
+_PATIENCE = 1.0  # seconds; a read from a camera that has gone silent cannot be interrupted
 # Without a look ahead, so that every frame is a packet at once.
 _ENCODER = {"preset": "ultrafast", "tune": "zerolatency", "crf": "23"}
 
@@ -54,9 +55,13 @@ class PacketReader:
         self._recorder = recorder
         self._worker = Worker(self._read, f"packets of {self._name}")
 
+    def end(self) -> None:
+        """Tells the connection to end, and does not wait."""
+        self._worker.end()
+
     def close(self) -> None:
         """Ends the connection, and the clips."""
-        self._worker.close()
+        self._worker.close(_PATIENCE)
 
     def _read(self, stop: threading.Event) -> None:
         timing = Timing()

@@ -49,7 +49,7 @@ class Events(Protocol):
         labels: Collection[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
-        rule: str | None = None,
+        rules: Collection[str] = (),
         before: str | None = None,
         limit: int = 50,
     ) -> Sequence[Event]:

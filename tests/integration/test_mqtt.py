@@ -17,7 +17,8 @@ paho = pytest.importorskip("paho.mqtt.client")
 
 from paho.mqtt.enums import CallbackAPIVersion  # noqa: E402
 
-from pipeline.serve.notify.mqtt import Mqtt, MqttConfig  # noqa: E402
+from pipeline.serve.notify.broker import MqttConfig  # noqa: E402
+from pipeline.serve.notify.mqtt import Mqtt  # noqa: E402
 from pipeline.serve.types import CameraStatus, Event  # noqa: E402
 
 BROKER = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")

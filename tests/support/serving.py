@@ -78,7 +78,7 @@ class FakeEvents:
         labels: Collection[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
-        rule: str | None = None,
+        rules: Collection[str] = (),
         before: str | None = None,
         limit: int = 50,
     ) -> list[Event]:
@@ -89,7 +89,7 @@ class FakeEvents:
             and (not labels or event.label in labels)
             and (since is None or event.start >= since)
             and (until is None or event.start <= until)
-            and (rule is None or event.rule == rule)
+            and (not rules or event.rule in rules)
             and (before is None or event.id < before)
         ]
         return found[:limit]

@@ -7,17 +7,15 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ConfigError
+from pipeline.serve.notify.broker import MqttConfig
 from pipeline.serve.notify.discovery import OFF, OFFLINE, ON, ONLINE, Topics, device, slug
 from pipeline.serve.notify.messages import Moment, to_message
-from pipeline.serve.secrets import Secret
 from pipeline.serve.types import CameraStatus, Event
 
 _QUEUED = 1000  # events that wait for a broker that is away; older ones go first
@@ -26,24 +24,6 @@ _KEEP_ALIVE = 30
 _AT_LEAST_ONCE = 1
 
 _LOG = logging.getLogger(__name__)
-
-Level = Annotated[str, Field(min_length=1, pattern=r"^[^+#\s]+$")]
-
-
-class MqttConfig(BaseModel):
-    """The broker, and below which topics to publish."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(gt=0, lt=65536)] | None = None
-    username: str | None = None
-    password: Secret | None = None
-    tls: bool = False
-    ca: Path | None = None
-    prefix: Level = "onsight"
-    discovery: Level | None = "homeassistant"
-    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "onsight"
 
 
 class Mqtt:

@@ -11,6 +11,7 @@ import binascii
 import json
 import logging
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -76,7 +77,7 @@ class Webhooks:
         hooks: by the name that the outbox and the log know them by.
     """
 
-    def __init__(self, hooks: dict[str, WebhookConfig], outbox: Outbox) -> None:
+    def __init__(self, hooks: Mapping[str, WebhookConfig], outbox: Outbox) -> None:
         self._hooks = hooks
         self._outbox = outbox
         self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False)

@@ -45,7 +45,13 @@ def search_events(
 ) -> EventPage:
     """Events, newest first. Times are those of the start and need their offset from UTC."""
     found = its.events.search(
-        cameras=camera, labels=label, since=since, until=until, rule=rule, before=before, limit=limit + 1
+        cameras=camera,
+        labels=label,
+        since=since,
+        until=until,
+        rules=[rule] if rule else [],
+        before=before,
+        limit=limit + 1,
     )
     its.journal.viewed(who, "search events", _words(camera=camera, label=label, rule=rule, since=since, until=until))
     shown = [EventOut.of(event) for event in found[:limit]]

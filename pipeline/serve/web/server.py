@@ -55,10 +55,14 @@ class WebServer:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Sends the viewers away and ends. What was said before is sent; who does not take it is cut off."""
+    def end(self) -> None:
+        """Begins to send the viewers away, and does not wait."""
         self._live.end()
         self._server.should_exit = True
+
+    def close(self) -> None:
+        """Sends the viewers away and ends. What was said before is sent; who does not take it is cut off."""
+        self.end()
         self._worker.close()
         self._socket.close()
 

@@ -1,0 +1,150 @@
+"""All cameras of `onsight serve`: they come and go while the model works on the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Generic, TypeVar
+
+from pipeline.channel import Channel, Lane
+from pipeline.errors import ConfigError
+from pipeline.serve.types import CameraStatus
+from pipeline.serve.watched import Watched
+from pipeline.types import Frame, Recognised
+
+S = TypeVar("S")
+
+_PATIENCE = 1.0  # seconds that readers of cameras get to end
+
+
+class Cameras(Generic[S]):
+    """Watches cameras until `stop` is set.
+
+    Its methods may be called by any thread while `run` goes on.
+
+    Args:
+        open_camera: makes a camera of its name, its spec and the number that its frames carry as `stream`; raises
+            ConfigError where the spec does not fit. It does not wait for the camera.
+        recognisers: as in `stream.journey`.
+        batch: frames of several cameras that share an inference, if they are there.
+        gate: as in `stream.journey`.
+    """
+
+    def __init__(
+        self,
+        open_camera: Callable[[str, S, int], Watched],
+        recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
+        stop: threading.Event,
+        batch: int = 1,
+        gate: Callable[[Frame], Frame] | None = None,
+    ) -> None:
+        self._open = open_camera
+        self._recognisers = recognisers
+        self._batch = batch
+        self._gate = gate
+        self._numbers = count()
+        self._lock = threading.RLock()  # one change at a time
+        self._specs: dict[str, S] = {}
+        self._streams: dict[str, int] = {}
+        self._watched: dict[int, tuple[Watched, Lane[Frame]]] = {}
+        self._channel = Channel[Frame, Recognised](stop, lasting=True, patience=_PATIENCE)
+
+    @property
+    def specs(self) -> Mapping[str, S]:
+        with self._lock:
+            return dict(self._specs)
+
+    def status(self) -> list[CameraStatus]:
+        with self._lock:
+            return [self._watched[stream][0].status() for stream in self._streams.values()]
+
+    def attend(self) -> list[CameraStatus]:
+        """Ends what lasts before cameras that give no pictures. Returns how all are. To be called now and then."""
+        with self._lock:
+            all_watched = [self._watched[stream][0] for stream in self._streams.values()]
+        status = [watched.status() for watched in all_watched]
+        for watched, each in zip(all_watched, status, strict=True):
+            if each.state in ("waiting", "failed"):
+                watched.pause()
+        return status
+
+    def add(self, name: str, spec: S) -> None:
+        """Watches one more.
+
+        Raises:
+            ConfigError: the name is taken, or `spec` does not fit.
+        """
+        with self._lock:
+            if name in self._specs:
+                raise ConfigError(f"there is a camera '{name}' already: give the new one another name, or change it")
+            self._watch(name, spec)
+
+    def change(self, name: str, spec: S) -> None:
+        """Gives a camera another spec: it is opened anew.
+
+        Raises:
+            KeyError: there is none of that name.
+            ConfigError: `spec` does not fit; the camera goes on as it was.
+        """
+        with self._lock:
+            before = self._streams[name]
+            self._watch(name, spec)
+            self._end(before)
+
+    def remove(self, name: str) -> None:
+        """Watches it no more.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        with self._lock:
+            self._end(self._streams.pop(name))
+            del self._specs[name]
+
+    def become(self, specs: Mapping[str, S]) -> None:
+        """These are the cameras from now on; those whose spec is the same are not touched.
+
+        Raises:
+            ConfigError: a spec does not fit; those before it have been changed.
+        """
+        with self._lock:
+            for name in self._specs.keys() - specs.keys():
+                self.remove(name)
+            for name, spec in specs.items():
+                if name not in self._specs:
+                    self.add(name, spec)
+                elif self._specs[name] != spec:
+                    self.change(name, spec)
+
+    def run(self) -> None:
+        """Works on the cameras' frames until `stop` is set.
+
+        Raises:
+            Whatever a stage, a sink or the model raised.
+        """
+        try:
+            with self._channel as channel:
+                for recognised in channel.process(self._recognisers, self._batch, self._gate):
+                    watched, _ = self._watched.get(recognised.frame.stream, (None, None))
+                    if watched is not None:
+                        watched.take(recognised)
+        finally:
+            with self._lock:
+                for watched, _ in self._watched.values():
+                    watched.end()
+                for name in list(self._specs):
+                    self.remove(name)
+
+    def _watch(self, name: str, spec: S) -> None:
+        stream = next(self._numbers)
+        watched = self._open(name, spec, stream)
+        lane = self._channel.feed(watched.source.frames, newest=True, name=f"camera {name}")
+        watched.dropped = lambda: lane.dropped
+        self._watched[stream] = watched, lane
+        self._streams[name], self._specs[name] = stream, spec
+
+    def _end(self, stream: int) -> None:
+        watched, lane = self._watched.pop(stream)
+        self._channel.unfeed(lane)
+        watched.close()

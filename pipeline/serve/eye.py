@@ -1,0 +1,70 @@
+"""The model that all cameras share, and what is wanted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from pipeline import schedule
+from pipeline.config import Recognition
+from pipeline.counting import SceneCounter
+from pipeline.gate import Gate, Repeater
+from pipeline.hide import hiding
+from pipeline.model import OnnxModel
+from pipeline.recogniser import Recogniser
+from pipeline.redact import Redactor
+from pipeline.second import open_second
+from pipeline.settings import settle_recognition
+from pipeline.stream import Stage, open_gate, painter
+from pipeline.track import LOST_AFTER, Tracker
+from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
+from pipeline.zones import Places
+
+
+class Eye:
+    """Opens the model, and makes the stages of each camera.
+
+    Raises:
+        OnsightError: the model cannot be used, or a setting does not fit it.
+    """
+
+    def __init__(self, config: Recognition) -> None:
+        config.check()
+        self.config = config
+        plan = schedule.plan(live=True, gpu=False)
+        self.model = OnnxModel(config.model, config.device, plan.model)
+        self.settings = settle_recognition(config, self.model.contract)
+        self._hider = OnnxModel(config.redact_model, self.model.device, plan.model) if config.redact_model else None
+        self._second = open_second(config, self.model, self.settings, plan.model) if config.then else None
+
+    @cached_property
+    def recognisers(self) -> Sequence[Callable[[list[Frame]], list[Recognised]]]:
+        workers = schedule.plan(live=True, gpu=self.model.device != "cpu").workers
+        return [hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(workers)]
+
+    @cached_property
+    def gate(self) -> Gate | None:
+        return open_gate(self.config)
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self.model.contract.labels
+
+    def stages(self, stream: int, places: Places | None) -> list[Stage]:
+        """Those of one camera, in the order of the journey."""
+        stages: list[Stage] = []
+        if self.config.track:
+            stages.append(Tracker(self.settings.thresholds_C, self.settings.classes, self.settings.hide or frozenset()))
+        if self._second is not None:
+            stages.append(self._second)
+        if self.config.gated and not self.config.track:
+            stages.append(Repeater())
+        if places is not None:
+            stages.append(SceneCounter({stream: places}, LOST_AFTER))
+        return stages
+
+    def redactor(self) -> Redactor:
+        return Redactor(self.config.hides, self.config.redact_style)
+
+    def overlay(self) -> Callable[[Redacted], Annotated]:
+        return painter(self.config.draw, self.config.status, self.settings.hide or frozenset())

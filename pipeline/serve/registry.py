@@ -1,0 +1,82 @@
+"""Which cameras there are: those of the configuration, and what was changed about them while Onsight ran."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import yaml
+
+from pipeline.config import read_yaml
+from pipeline.errors import ConfigError
+from pipeline.serve.cameras import Cameras
+from pipeline.serve.config import CameraSpec, check_name, read_camera
+from pipeline.serve.types import CameraStatus
+from pipeline.sinks.partial import finish, partial_path
+
+_LOG = logging.getLogger(__name__)
+
+
+class Registry:
+    """The cameras, as the page may change them. What it changes is kept in `file`, and overrules the configuration."""
+
+    def __init__(self, cameras: Cameras[CameraSpec], file: Path) -> None:
+        self._cameras = cameras
+        self._file = file
+        self._lock = Lock()
+        self._own = _read(file)  # None: removed
+
+    def configure(self, specs: Mapping[str, CameraSpec]) -> None:
+        """Takes over the cameras of a configuration.
+
+        Raises:
+            ConfigError: a camera cannot be opened as it says.
+        """
+        with self._lock:
+            wanted = {**specs, **{name: read_camera(spec) for name, spec in self._own.items() if spec is not None}}
+            removed = {name for name, spec in self._own.items() if spec is None}
+            self._cameras.become({name: spec for name, spec in wanted.items() if name not in removed})
+
+    def status(self) -> list[CameraStatus]:
+        return self._cameras.status()
+
+    def add(self, name: str, spec: Mapping[str, Any]) -> None:
+        """See `Cameras.add`; `spec` is as in the configuration."""
+        with self._lock:
+            self._cameras.add(check_name(name), read_camera(spec))
+            self._keep(name, dict(spec))
+
+    def change(self, name: str, spec: Mapping[str, Any]) -> None:
+        """See `Cameras.change`; `spec` is as in the configuration."""
+        with self._lock:
+            self._cameras.change(name, read_camera(spec))
+            self._keep(name, dict(spec))
+
+    def remove(self, name: str) -> None:
+        """See `Cameras.remove`."""
+        with self._lock:
+            self._cameras.remove(name)
+            self._keep(name, None)
+
+    def _keep(self, name: str, spec: dict[str, Any] | None) -> None:
+        self._own[name] = spec
+        try:
+            partial = partial_path(self._file)
+            with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                yaml.safe_dump(self._own, file, allow_unicode=True)
+            finish(self._file)
+        except OSError as error:
+            _LOG.error("the change of camera %s holds until Onsight ends only: %s", name, error)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        return read_yaml(file, "list of changed cameras")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; mend it, or delete it to go back to the configuration") from None

@@ -1,0 +1,142 @@
+"""`onsight serve`, put together: cameras, their memory, the page, and who is told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pipeline import schedule
+from pipeline.channel import Worker
+from pipeline.errors import OnsightError
+from pipeline.extras import needing
+from pipeline.serve.cameras import Cameras
+from pipeline.serve.config import CameraSpec, ServeConfig
+from pipeline.serve.eye import Eye
+from pipeline.serve.live import Live
+from pipeline.serve.news import News
+from pipeline.serve.notify.outbox import Outbox
+from pipeline.serve.notify.webhook import Webhooks
+from pipeline.serve.opening import Opener
+from pipeline.serve.recovery import recover
+from pipeline.serve.registry import Registry
+from pipeline.serve.retention import Retention
+from pipeline.serve.rules import EVERYTHING, Rule
+from pipeline.serve.store import EventStore
+from pipeline.serve.types import Event
+from pipeline.serve.web.app import create_app
+from pipeline.serve.web.server import WebServer
+from pipeline.serve.web.settings import WebSettings, recording_notice
+
+_ATTEND = 1.0  # seconds
+_DAY = 86400.0
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(
+    config: ServeConfig,
+    stop: threading.Event,
+    reread: Callable[[], ServeConfig | None],
+    tell: Callable[[str, Eye], None],
+) -> None:
+    """Watches until `stop` is set; then ends within five seconds.
+
+    Args:
+        reread: asked every second; returns a new configuration where there is one. Of that the cameras and rules are
+            taken over; all else needs a restart.
+        tell: is given the address of the page and the model, once both work.
+
+    Raises:
+        OnsightError: something cannot be opened as `config` says.
+    """
+    eye = Eye(config)
+    with ExitStack() as stack:
+        store = _open_store(config, stack)
+        news = _open_news(config, store, stack)
+        live = Live(config.web.rate, config.web.width, config.web.quality, config.web.viewers)
+        cut = config.store.clips.cut if config.store.clips else None
+        opener = Opener(eye, live, store, news, cut, config.rules)
+        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, config.batch, eye.gate)
+        registry = Registry(cameras, config.store.folder / "cameras.yaml")
+        web = _with_notice(config)
+        server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))
+        registry.configure(config.cameras)
+        stack.callback(Worker(_Attendant(cameras, registry, opener, news, reread), "attendant").close)
+        tell(server.url, eye)
+        with schedule.opencv_threads(schedule.available_cores()):
+            cameras.run()
+        server.end()
+
+
+def _open_store(config: ServeConfig, stack: ExitStack) -> EventStore:
+    wanted = config.store
+    store = EventStore(wanted.url.get_secret_value() if wanted.url else wanted.folder, wanted.folder)
+    stack.callback(store.close)
+    recover(store)
+    stack.callback(Retention(store, wanted.keep_for, wanted.max_size).close)
+    return store
+
+
+def _open_news(config: ServeConfig, store: EventStore, stack: ExitStack) -> News:
+    webhooks, mqtt = None, None
+    if config.webhooks:
+        outbox = Outbox(config.store.folder / "outbox.db")
+        stack.callback(outbox.close)
+        webhooks = Webhooks(config.webhooks, outbox)
+    if config.mqtt is not None:
+        with needing("mqtt"):
+            from pipeline.serve.notify.mqtt import Mqtt
+        mqtt = Mqtt(config.mqtt, {})
+    news = News(webhooks, mqtt, lambda event: _thumbnail(store, event))
+    stack.callback(news.close)
+    return news
+
+
+def _thumbnail(store: EventStore, event: Event) -> bytes | None:
+    store.flush()
+    known = store.get(event.id)
+    path = None if known is None else store.thumbnail_path(known)
+    return None if path is None else path.read_bytes()
+
+
+def _with_notice(config: ServeConfig) -> WebSettings:
+    if "notice" in config.web.model_fields_set:
+        return config.web
+    days = None if config.store.keep is None else config.store.keep / _DAY
+    return config.web.model_copy(update={"notice": recording_notice(days, days if config.store.clips else 0)})
+
+
+def _rules_of(rules: Sequence[Rule], camera: str) -> list[str]:
+    return [rule.name for rule in rules or (EVERYTHING,) if not rule.cameras or camera in rule.cameras]
+
+
+@dataclass
+class _Attendant:
+    """Looks after the cameras every second, and takes over a new configuration."""
+
+    cameras: Cameras[CameraSpec]
+    registry: Registry
+    opener: Opener
+    news: News
+    reread: Callable[[], ServeConfig | None]
+
+    def __call__(self, stop: threading.Event) -> None:
+        while not stop.wait(_ATTEND):
+            if (config := self.reread()) is not None:
+                self._take_over(config)
+            status = self.cameras.attend()
+            self.news.watch({each.name: _rules_of(self.opener.rules, each.name) for each in status})
+            self.news.report(status)
+
+    def _take_over(self, config: ServeConfig) -> None:
+        try:
+            if tuple(config.rules) != tuple(self.opener.rules):
+                self.opener.rules = config.rules
+                self.registry.configure({})  # every camera is opened anew, with the new rules
+            self.registry.configure(config.cameras)
+            _LOG.warning("the configuration was read again")
+        except OnsightError as error:
+            _LOG.error("the new configuration cannot be used: %s", error)
