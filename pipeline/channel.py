@@ -113,6 +113,7 @@ class Channel(Generic[T, R]):
         workers: Sequence[Callable[[list[T]], list[R]]],
         batch: int = 1,
         gate: Callable[[T], T] | None = None,
+        ahead: int | None = None,
     ) -> Iterator[R]:
         """Runs each worker on a thread of its own, on up to `batch` items at a time (those that are there: it never
         waits for more), and yields their results in order.
@@ -120,12 +121,14 @@ class Channel(Generic[T, R]):
         Args:
             gate: what a worker gets of an item. It sees items one at a time, in order, as they are taken, and none that
                 was dropped; all threads wait for it.
+            ahead: how many calls may be under way, or have ended before their results are asked for; None: one more
+                than there are workers, enough to overlap and few enough to stay fresh.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
         """
         self._gate = gate
-        ahead = len(workers) + 1  # results that may wait for the consumer: enough to overlap, few enough to stay fresh
+        ahead = ahead or len(workers) + 1
         for number, worker in enumerate(workers):
             self._spawn(f"onsight worker {number}", self._work, worker, batch, ahead)
         while (results := self._next_results()) is not None:

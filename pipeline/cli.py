@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from pipeline.errors import OnsightError
-from pipeline.terms import Device, RedactStyle
+from pipeline.terms import Device, Mode, RedactStyle
 
 if TYPE_CHECKING:
     from pipeline.model import OnnxModel
@@ -105,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--redact-style", type=click.Choice(get_args(RedactStyle)), help="How to hide them.  [blur]")
 @click.option("--draw/--no-draw", default=None, help="Draw the results on the picture.  [draw]")
 @click.option("--status/--no-status", default=None, help="Draw frame rate and latency, too.")
-@click.option("--batch", type=int, metavar="N", help="Frames that share one inference, if they are there.  [1]")
+@click.option("--mode", type=click.Choice(get_args(Mode)), help="All frames soon, or the newest now.  [auto]")
+@click.option("--workers", metavar="N|auto", help="Inferences side by side, in the mode throughput.  [auto]")
+@click.option("--batch", metavar="N|auto", help="Frames that share one inference, if they are there.  [auto]")
 @click.option("--progress/--no-progress", default=None, help="Progress bar on a terminal.  [progress]")
 @click.option("--json/--no-json", default=None, help="Print the summary as one JSON object in the last line.")
 def run(sources: tuple[str, ...], config: Path | None, **flags: Any) -> int:

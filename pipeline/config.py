@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.terms import Device, RedactStyle
+from pipeline.terms import Device, Mode, RedactStyle
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
@@ -64,12 +64,18 @@ def _duration(value: Any) -> float:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
+def _unless_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+Batch = Annotated[Annotated[int, Field(gt=0, le=256)] | None, BeforeValidator(_unless_auto)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 PathText = Annotated[str, BeforeValidator(_text)]
 Scores = Annotated[Mapping[str, Fraction01], BeforeValidator(_scores)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 Tiles = Annotated[tuple[int, int], BeforeValidator(parse_tiles)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+Workers = Annotated[Annotated[int, Field(gt=0, le=64)] | None, BeforeValidator(_unless_auto)]
 
 
 class Recognition(BaseModel):
@@ -96,7 +102,7 @@ class Recognition(BaseModel):
     redact_style: RedactStyle = "blur"
     draw: bool = True
     status: bool = False
-    batch: Annotated[int, Field(gt=0, le=256)] = 1
+    batch: Batch = None
 
     @property
     def hides(self) -> bool:
@@ -132,6 +138,8 @@ class RunConfig(Recognition):
     heatmap: PathText | None = None
     masks: PathText | None = None
     show: bool = False
+    mode: Mode = "auto"
+    workers: Workers = None
     progress: bool = True
     json_summary: Annotated[bool, Field(alias="json")] = False
 
@@ -199,8 +207,9 @@ def read_yaml(file: Path, what: str = "configuration") -> dict[str, Any]:
 
 def suggest_key(key: str, known: Sequence[str]) -> str:
     """The end of a message about an unknown key."""
-    near = get_close_matches(key, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}"
+    near = get_close_matches(key, known)
+    same_letters = [each for each in near if sorted(each) == sorted(key)]
+    return f"did you mean '{(same_letters or near)[0]}'?" if near else f"known are: {', '.join(known)}"
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:

@@ -6,33 +6,65 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
 _MOST_WORKERS = 8  # one decoder feeds no more; each worker costs memory for a frame and an inference
+_GPU_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Threads of a run: `workers` infer side by side, each call shared by `model` threads; `encode` are those
-    of a video's encoder, `opencv` those of OpenCV's own pool.
+    """Threads and queues of a run.
+
+    Attributes:
+        mode: what it is made for.
+        workers: infer side by side.
+        batch: frames that share an inference at most.
+        waiting: frames of a file that are decoded ahead.
+        ahead: inferences that are under way, or have ended before the caller wants their results.
+        model: threads that share the work of one inference; `encode`: of a video's encoder; `opencv`: of its own pool.
     """
 
+    mode: Literal["throughput", "latency"]
     workers: int
+    batch: int
+    waiting: int
+    ahead: int
     model: int
     encode: int
     opencv: int
 
 
-def plan(*, live: bool, gpu: bool, cores: int | None = None) -> Schedule:
-    """Files are worked at full rate: one single-threaded inference per core beats one that uses them all. A live
-    picture is wanted soon: all cores work on the newest one, and a decoder thread more would cost a frame of delay.
+def plan(
+    *, latency: bool, gpu: bool, workers: int | None = None, batch: int | None = None, cores: int | None = None
+) -> Schedule:
+    """In the mode throughput one single-threaded inference per core beats one that uses them all, and a GPU is given
+    batches. In the mode latency a picture is wanted soon: all cores work on the newest one, and none waits in a queue.
+
+    Args:
+        workers, batch: None: as the mode and the device want it.
+        cores: None: those of this process.
     """
     cores = cores or available_cores()
-    if gpu:
-        return Schedule(workers=1, model=1, encode=min(cores, 4), opencv=cores)
-    if live:
-        return Schedule(workers=1, model=cores, encode=1, opencv=cores)
-    return Schedule(workers=min(cores, _MOST_WORKERS), model=1, encode=1, opencv=1)
+    if latency:
+        workers, batch = workers or 1, batch or 1
+        waiting, ahead = batch, workers
+    else:
+        workers = workers or (1 if gpu else min(cores, _MOST_WORKERS))
+        batch = batch or (_GPU_BATCH if gpu else 1)
+        waiting, ahead = max(4, batch), workers + 1
+    threads = 1 if gpu else max(1, cores // workers)
+    return Schedule(
+        mode="latency" if latency else "throughput",
+        workers=workers,
+        batch=batch,
+        waiting=waiting,
+        ahead=ahead,
+        model=threads,
+        encode=min(cores, 4) if gpu else 1,
+        opencv=cores if gpu else threads,
+    )
 
 
 @contextmanager

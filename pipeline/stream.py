@@ -54,7 +54,7 @@ def journey(
     overlay: Callable[[Redacted], Annotated],
     tallies: Sequence[Tally],
     stop: threading.Event,
-    batch: int = 1,
+    plan: schedule.Schedule,
     watch: Watch = unwatched,
     gate: Callable[[Frame], Frame] | None = None,
 ) -> Generator[Annotated]:
@@ -63,7 +63,7 @@ def journey(
     Live sources run side by side and show their newest frame; files come one after the other and lose none.
     A source that fails ends alone, its error in its tally; a fault in any stage is raised here.
     """
-    with Channel[Frame, Recognised](stop) as channel:
+    with Channel[Frame, Recognised](stop, plan.waiting) as channel:
         lanes = {
             lane[0].stream: channel.feed(
                 partial(_read, lane, tallies, watch), newest=lane[0].media.live, name=lane[0].name
@@ -71,7 +71,7 @@ def journey(
             for lane in _lanes(sources)
         }
         try:
-            for recognised in channel.process(recognisers, batch, gate and watch("gate", gate)):
+            for recognised in channel.process(recognisers, plan.batch, gate and watch("gate", gate), plan.ahead):
                 annotated = finish(recognised, stages, redact, overlay, tallies[recognised.frame.stream])
                 if annotated is not None:
                     yield annotated
@@ -193,7 +193,8 @@ def execute(
         started = time.perf_counter()
         frames = trip.frames(draw=config.draw and outputs.draws, watch=watch)
         deliver(frames, outputs, trip.tallies, stop, watch)
-    return Summary(time.perf_counter() - started, trip.model.device, trip.model.providers, trip.tallies)
+    seconds, model, plan = time.perf_counter() - started, trip.model, trip.plan
+    return Summary(seconds, model.device, model.providers, trip.tallies, plan.mode, plan.workers)
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class _Trip:
                 watch("draw", overlay),
                 self.tallies,
                 self.stop,
-                self.config.batch,
+                self.plan,
                 watch,
                 self.gate,
             )
@@ -243,7 +244,7 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         stack.callback(sources[-1].close)
     live = any(source.media.live for source in sources)
     _refuse_images(config, sources)
-    threads = schedule.plan(live=live, gpu=False).model
+    threads = _schedule(config, live, gpu=False).model
     if model is None:
         model = OnnxModel(config.model, config.device, threads)
     if config.heatmap and model.contract.task == "classify":
@@ -264,9 +265,16 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
         settled = settle_zones(zones, model.contract.labels, settings.classes, names)
         stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
     hider = OnnxModel(config.redact_model, model.device, threads) if config.redact_model else None
-    plan = schedule.plan(live=live, gpu=model.device != "cpu")
+    plan = _schedule(config, live, gpu=model.device != "cpu")
     gate = open_gate(config)
     return _Trip(config, sources, model, settings, gate, hider, stages, plan, [Tally(name) for name in names], stop)
+
+
+def _schedule(config: RunConfig, live: bool, gpu: bool) -> schedule.Schedule:
+    latency = live if config.mode == "auto" else config.mode == "latency"
+    if latency and (config.workers or 1) > 1:
+        raise ConfigError("'workers' are for the mode throughput: add --mode throughput, which live sources need told")
+    return schedule.plan(latency=latency, gpu=gpu, workers=config.workers, batch=config.batch)
 
 
 def open_gate(config: Recognition) -> Gate | None:

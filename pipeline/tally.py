@@ -41,6 +41,8 @@ class Summary:
     device: str
     providers: list[str]
     sources: list[Tally]
+    mode: str
+    workers: int
 
     @property
     def frames(self) -> int:
@@ -76,5 +78,7 @@ class Summary:
             "dropped": self.dropped,
             "device": self.device,
             "providers": self.providers,
+            "mode": self.mode,
+            "workers": self.workers,
             "sources": [tally.to_json() for tally in self.sources],
         }

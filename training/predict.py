@@ -99,7 +99,7 @@ def open_subject(path: Path, device: Device) -> AnySubject:
     if not os.path.exists(path):
         raise ModelError(f"there is no model file {path}")
     if path.suffix.lower() == ".onnx":
-        model = OnnxModel(path, device, threads=schedule.plan(live=False, gpu=False).model)
+        model = OnnxModel(path, device, threads=schedule.plan(latency=False, gpu=False).model)
         if model.contract.task == "detect":
             return BoxSubject(path, _describe(model), model)
         return OnnxSubject(path, model)
@@ -150,7 +150,7 @@ def recognise_pictures(
     Args:
         unread: gets the place of each picture that cannot be read, and the reason. Those are not yielded.
     """
-    plan = schedule.plan(live=False, gpu=model.device != "cpu")
+    plan = schedule.plan(latency=False, gpu=model.device != "cpu")
 
     def read(stop: threading.Event) -> Iterator[Frame]:
         for i, path in enumerate(paths):

@@ -84,7 +84,7 @@ class Stages:
         self._job = job
         gpu = model.device != "cpu"
         self._model: OnnxModel = model if gpu else OnnxModel(job.model, "cpu", threads=1)
-        self._threads = schedule.plan(live=False, gpu=gpu)
+        self._threads = schedule.plan(latency=False, gpu=gpu)
         self._inputs: list[Image] = []
 
     def measure(self, frames: int, seconds: float) -> Laps:

@@ -31,7 +31,7 @@ class Eye:
     def __init__(self, config: Recognition) -> None:
         config.check()
         self.config = config
-        plan = schedule.plan(live=True, gpu=False)
+        plan = schedule.plan(latency=True, gpu=False)
         self.model = OnnxModel(config.model, config.device, plan.model)
         self.settings = settle_recognition(config, self.model.contract)
         self._hider = OnnxModel(config.redact_model, self.model.device, plan.model) if config.redact_model else None
@@ -39,7 +39,7 @@ class Eye:
 
     @cached_property
     def recognisers(self) -> Sequence[Callable[[list[Frame]], list[Recognised]]]:
-        workers = schedule.plan(live=True, gpu=self.model.device != "cpu").workers
+        workers = schedule.plan(latency=True, gpu=self.model.device != "cpu").workers
         return [hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(workers)]
 
     @cached_property

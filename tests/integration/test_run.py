@@ -35,7 +35,18 @@ def test_json_is_the_last_line_and_keeps_its_keys(clip, classifier_path, capsys)
     assert onsight("run", clip, "--model", classifier_path, "--records", "-", "--json") == 0
     *records, last = capsys.readouterr().out.splitlines()
     summary = json.loads(last)
-    assert list(summary) == ["frames", "looked", "seconds", "fps", "dropped", "device", "providers", "sources"]
+    assert list(summary) == [
+        "frames",
+        "looked",
+        "seconds",
+        "fps",
+        "dropped",
+        "device",
+        "providers",
+        "mode",
+        "workers",
+        "sources",
+    ]
     assert (summary["frames"], summary["looked"], summary["dropped"]) == (20, 20, 0)
     assert summary["sources"][0] == {"source": str(clip), "frames": 20, "looked": 20, "dropped": 0, "withheld": 0}
     assert summary["fps"] == pytest.approx(20 / summary["seconds"], rel=0.2)

@@ -30,7 +30,8 @@ def reason(flags: dict[str, Any], file: Path | None = None) -> str:
 def test_what_is_not_said_has_a_default() -> None:
     config = build_config(NEEDED)
     assert config == RunConfig(sources=("clip.mp4",), model="m.onnx")
-    assert (config.device, config.batch, config.draw, config.progress) == ("auto", 1, True, True)
+    assert (config.device, config.mode, config.draw, config.progress) == ("auto", "auto", True, True)
+    assert (config.batch, config.workers) == (None, None)
     assert (config.threshold, config.iou, config.top_k, config.output, config.records) == (None,) * 5
     assert (config.classes, config.redact, config.redact_style) == ((), (), "blur")
     assert (config.show, config.track, config.status, config.json_summary) == (False, False, False, False)
@@ -76,6 +77,8 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     redact-style: fill
     draw: false
     status: true
+    mode: throughput
+    workers: 3
     batch: 4
     progress: false
     json: true
@@ -168,9 +171,23 @@ def test_tiles_are_columns_and_rows(given: object) -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["workers", "batch"])
+@pytest.mark.parametrize(("given", "number"), [("auto", None), (None, None), ("3", 3), (3, 3)])
+def test_a_number_may_be_left_to_onsight(key: str, given: object, number: int | None) -> None:
+    assert getattr(build_config({**NEEDED, key: given}), key) == number
+
+
 @pytest.mark.parametrize(
     ("key", "meant"),
-    [("treshold", "threshold"), ("redact-stile", "redact_style"), ("ouput", "output"), ("js0n", "json")],
+    [
+        ("modle", "model"),
+        ("mdoe", "mode"),
+        ("worker", "workers"),
+        ("treshold", "threshold"),
+        ("redact-stile", "redact_style"),
+        ("ouput", "output"),
+        ("js0n", "json"),
+    ],
 )
 def test_an_unknown_key_is_told_what_it_may_have_meant(yaml, key: str, meant: str) -> None:
     file = yaml(f"{key}: 1")
@@ -203,6 +220,13 @@ def test_what_is_missing_is_named(missing: str, hint: str) -> None:
         ("top_k", 1.5),
         ("batch", 0),
         ("batch", 1000),
+        ("batch", "many"),
+        ("workers", 0),
+        ("workers", -1),
+        ("workers", 65),
+        ("workers", 1.5),
+        ("workers", "all"),
+        ("mode", "fast"),
         ("device", "gpu"),
         ("redact_style", "mosaic"),
         ("show", "perhaps"),

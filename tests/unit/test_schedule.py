@@ -6,28 +6,57 @@ import pytest
 from pipeline.schedule import Schedule, available_cores, opencv_threads, plan
 
 
-@pytest.mark.parametrize("cores", [1, 2, 16])
-def test_a_file_on_the_cpu_gets_a_single_threaded_worker_for_each_core(cores: int) -> None:
-    assert plan(live=False, gpu=False, cores=cores) == Schedule(workers=min(cores, 8), model=1, encode=1, opencv=1)
+def threads(plan: Schedule) -> tuple[int, int, int, int]:
+    return plan.workers, plan.model, plan.encode, plan.opencv
+
+
+@pytest.mark.parametrize("cores", [1, 2, 8])
+def test_throughput_on_the_cpu_gives_each_core_a_single_threaded_worker(cores: int) -> None:
+    assert threads(plan(latency=False, gpu=False, cores=cores)) == (cores, 1, 1, 1)
 
 
 def test_more_workers_than_one_decoder_feeds_only_cost_memory() -> None:
-    assert plan(live=False, gpu=False, cores=8) == plan(live=False, gpu=False, cores=128)
+    assert threads(plan(latency=False, gpu=False, cores=16)) == (8, 2, 1, 2)
+
+
+@pytest.mark.parametrize(("workers", "model"), [(1, 8), (2, 4), (3, 2), (8, 1), (9, 1), (64, 1)])
+def test_as_many_workers_as_were_asked_for_share_the_cores(workers: int, model: int) -> None:
+    assert threads(plan(latency=False, gpu=False, workers=workers, cores=8)) == (workers, model, 1, model)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
-def test_all_cores_work_on_the_newest_live_picture(cores: int) -> None:
-    assert plan(live=True, gpu=False, cores=cores) == Schedule(workers=1, model=cores, encode=1, opencv=cores)
+def test_for_latency_all_cores_work_on_the_newest_picture_and_none_waits(cores: int) -> None:
+    soon = plan(latency=True, gpu=False, cores=cores)
+    assert threads(soon) == (1, cores, 1, cores)
+    assert (soon.batch, soon.waiting, soon.ahead) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_a_gpu_has_one_worker_and_leaves_the_cores_to_the_encoder(live: bool) -> None:
-    assert plan(live=live, gpu=True, cores=16) == Schedule(workers=1, model=1, encode=4, opencv=16)
-    assert plan(live=live, gpu=True, cores=2) == Schedule(workers=1, model=1, encode=2, opencv=2)
+def test_for_throughput_frames_and_results_may_wait() -> None:
+    many = plan(latency=False, gpu=False, cores=2)
+    assert many.waiting > 1
+    assert many.ahead > many.workers
+
+
+@pytest.mark.parametrize("latency", [False, True])
+def test_a_gpu_has_one_worker_and_leaves_the_cores_to_the_encoder(latency: bool) -> None:
+    assert threads(plan(latency=latency, gpu=True, cores=16)) == (1, 1, 4, 16)
+    assert threads(plan(latency=latency, gpu=True, cores=2)) == (1, 1, 2, 2)
+
+
+def test_a_gpu_is_given_batches_where_frames_may_wait_for_each_other() -> None:
+    assert plan(latency=False, gpu=True).batch > 1
+    assert plan(latency=True, gpu=True).batch == plan(latency=False, gpu=False).batch == 1
+
+
+@pytest.mark.parametrize("latency", [False, True])
+@pytest.mark.parametrize("gpu", [False, True])
+def test_a_batch_that_was_asked_for_can_fill(latency: bool, gpu: bool) -> None:
+    asked = plan(latency=latency, gpu=gpu, batch=32)
+    assert asked.batch == 32 <= asked.waiting
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
-    assert plan(live=True, gpu=False).model == available_cores() <= (os.cpu_count() or 1)
+    assert plan(latency=True, gpu=False).model == available_cores() <= (os.cpu_count() or 1)
 
 
 def test_opencv_has_its_threads_back_afterwards_whatever_happens() -> None:

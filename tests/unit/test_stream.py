@@ -19,6 +19,7 @@ from pipeline.config import build_config
 from pipeline.errors import ConfigError, OnsightError, SinkError, SourceError, StopStream
 from pipeline.model import OnnxModel
 from pipeline.overlay import Overlay
+from pipeline.schedule import available_cores
 from pipeline.sinks.memory import MemorySink
 from pipeline.sources.video import VideoFile
 from pipeline.stream import execute
@@ -61,6 +62,47 @@ def test_a_file_loses_no_frame(clip, tmp_path, detector_path):
     assert [record["frame"] for record in records] == list(range(20))
     assert [record["pts"] for record in records] == pytest.approx([n / 25 for n in range(20)])
     assert no_thread_is_left()
+
+
+# Modes
+
+
+@pytest.mark.parametrize(
+    ("options", "mode", "workers"),
+    [
+        ({}, "throughput", min(available_cores(), 8)),
+        ({"mode": "throughput", "workers": 3}, "throughput", 3),
+        ({"workers": 1}, "throughput", 1),
+        ({"mode": "latency"}, "latency", 1),
+        ({"mode": "latency", "workers": 1, "batch": 4}, "latency", 1),
+    ],
+)
+def test_a_file_loses_no_frame_and_keeps_its_order_in_either_mode(
+    clip, tmp_path, classifier_path, options, mode, workers
+):
+    summary = run(clip, classifier_path, records=tmp_path / "out.jsonl", **options)
+    assert (summary.mode, summary.workers, summary.dropped) == (mode, workers, 0)
+    assert [record["frame"] for record in records_of(tmp_path / "out.jsonl")] == list(range(20))
+
+
+@pytest.mark.parametrize(("options", "mode"), [({}, "latency"), ({"mode": "throughput", "workers": 3}, "throughput")])
+def test_a_live_source_never_shows_the_past_in_either_mode(tmp_path, classifier_path, options, mode):
+    live = "synthetic:64x64@200?live=1&frames=60"
+    summary = run(live, classifier_path, records=tmp_path / "out.jsonl", **options)
+    shown = [record["frame"] for record in records_of(tmp_path / "out.jsonl")]
+    assert summary.mode == mode
+    assert shown == sorted(set(shown))
+    assert len(shown) + summary.dropped == 60
+
+
+@pytest.mark.parametrize("options", [{"mode": "latency"}, {}])
+def test_one_worker_has_all_cores_where_latency_counts(tmp_path, classifier_path, options):
+    with pytest.raises(ConfigError, match=r"add --mode throughput"):
+        run("synthetic:64x64?live=1", classifier_path, workers=2, records=tmp_path / "out.jsonl", **options)
+    assert list(tmp_path.glob("out*")) == []
+
+
+# Sources and stages
 
 
 def test_time_stamps_of_a_variable_rate_are_kept(tmp_path, classifier_path):

@@ -10,7 +10,7 @@ def test_the_summary_adds_up_its_sources() -> None:
         Tally("a.mp4", frames=30, looked=10, dropped=2),
         Tally("b.mp4", 20, 20, dropped=1, withheld=4, error=error),
     ]
-    summary = Summary(2.0004, "cpu", ["CPUExecutionProvider"], tallies)
+    summary = Summary(2.0004, "cpu", ["CPUExecutionProvider"], tallies, "throughput", 2)
     assert (summary.frames, summary.looked, summary.dropped, summary.withheld) == (50, 30, 3, 4)
     assert summary.errors == [error]
     assert summary.to_json() == {
@@ -21,6 +21,8 @@ def test_the_summary_adds_up_its_sources() -> None:
         "dropped": 3,
         "device": "cpu",
         "providers": ["CPUExecutionProvider"],
+        "mode": "throughput",
+        "workers": 2,
         "sources": [
             {"source": "a.mp4", "frames": 30, "looked": 10, "dropped": 2, "withheld": 0},
             {"source": "b.mp4", "frames": 20, "looked": 20, "dropped": 1, "withheld": 4, "error": "b.mp4 ended early"},
@@ -29,5 +31,5 @@ def test_the_summary_adds_up_its_sources() -> None:
 
 
 def test_the_summary_is_json_even_of_a_run_that_did_nothing() -> None:
-    facts = json.loads(json.dumps(Summary(0.0, "cpu", [], []).to_json()))
+    facts = json.loads(json.dumps(Summary(0.0, "cpu", [], [], "latency", 1).to_json()))
     assert (facts["frames"], facts["seconds"], facts["fps"], facts["sources"]) == (0, 0.0, 0.0, [])
