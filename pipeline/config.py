@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.terms import Device, Mode, RedactStyle
+from pipeline.terms import Device, Mode, Preset, RedactStyle
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
@@ -130,6 +130,7 @@ class RunConfig(Recognition):
 
     sources: Sources
     output: PathText | None = None
+    preset: Preset = "auto"
     records: PathText | None = None
     zones: PathText | None = None
     counts: PathText | None = None
@@ -156,6 +157,8 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
     except ValidationError as error:
         raise ConfigError(_explain(error, file)) from None
     config.check()
+    if config.preset != "auto" and config.output is None:
+        raise ConfigError("'preset' needs 'output': it is how hard the encoder of the labelled video works")
     if config.zones and not config.track:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
     for key in ("counts", "events"):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from pipeline.config import RunConfig
 from pipeline.errors import SinkError, StopStream
 from pipeline.sinks.base import Sink
 from pipeline.sinks.counts import CountsSink
+from pipeline.sinks.encoder import Effort
 from pipeline.sinks.events import EventsSink
 from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
@@ -21,7 +22,10 @@ from pipeline.sinks.video import VideoSink
 from pipeline.sinks.window import WindowSink
 from pipeline.sources import Source
 from pipeline.tally import Tally
+from pipeline.terms import Preset
 from pipeline.types import Annotated
+
+MakeVideo: TypeAlias = Callable[[Path, Source], VideoSink]
 
 
 class Outputs:
@@ -72,14 +76,26 @@ class Outputs:
         whole = error is None or (isinstance(error, StopStream) and self.written > 0)
         ends = [(sink, whole and self._is_whole(i)) for i, sinks in enumerate(self._own) for sink in sinks]
         complete = whole and all(self._is_whole(i) for i in range(len(self._own)))
-        _close([*ends, *((sink, complete) for sink in self._shared)])
+        try:
+            _close([*ends, *((sink, complete) for sink in self._shared)])
+        finally:
+            for stream, sinks in enumerate(self._own):
+                self._tell_preset(stream, sinks)
 
     def _is_whole(self, stream: int) -> bool:
         return self._tallies[stream].error is None
 
     def _finish(self, stream: int) -> None:
         sinks, self._own[stream] = self._own[stream], []
-        _close([(sink, self._is_whole(stream)) for sink in sinks])
+        try:
+            _close([(sink, self._is_whole(stream)) for sink in sinks])
+        finally:
+            self._tell_preset(stream, sinks)
+
+    def _tell_preset(self, stream: int, sinks: Iterable[Sink]) -> None:
+        for sink in sinks:
+            if isinstance(sink, VideoSink):
+                self._tallies[stream].preset = sink.preset
 
 
 def plan_outputs(
@@ -95,7 +111,8 @@ def plan_outputs(
     shared: list[Sink] = []
     live = any(source.media.live for source in sources)
     if config.output is not None:
-        own = [[sink] for sink in _pictures(config.output, sources, encode_threads)]
+        video = _video_maker(config.preset, encode_threads)
+        own = [[sink] for sink in _pictures(config.output, sources, video)]
     for path in filter(None, (config.records, config.counts, config.events, config.heatmap)):
         _refuse_overwriting(Path(path), sources)
     if config.records is not None:
@@ -117,20 +134,31 @@ def _heatmap(path: Path, sources: Sequence[Source]) -> Sink:
     return HeatmapSink(path)
 
 
-def _pictures(output: str, sources: Sequence[Source], threads: int) -> list[Sink]:
+def _video_maker(preset: Preset, threads: int) -> MakeVideo:
+    """Makes the labelled video of a source. A camera does not wait for a preset to be found."""
+    recorded = Effort(preset)
+    live = Effort("ultrafast") if preset == "auto" else recorded
+
+    def make(path: Path, source: Source) -> VideoSink:
+        return VideoSink(path, source.media, live if source.media.live else recorded, threads)
+
+    return make
+
+
+def _pictures(output: str, sources: Sequence[Source], video: MakeVideo) -> list[Sink]:
     path = Path(output)
     many = len(sources) > 1 or (sources[0].media.still and sources[0].media.frames != 1)
     if path.is_dir() or not path.suffix or output.endswith(("/", "\\")):
-        return _folder(path, sources, threads)
+        return _folder(path, sources, video)
     if many:
         raise SinkError(f"several pictures or sources cannot go into one file {output}: give --output a folder")
     _refuse_overwriting(path, sources)
     if sources[0].media.still:
         return [one_image(path)]
-    return [VideoSink(path, sources[0].media, threads=threads)]
+    return [video(path, sources[0])]
 
 
-def _folder(folder: Path, sources: Sequence[Source], threads: int) -> list[Sink]:
+def _folder(folder: Path, sources: Sequence[Source], video: MakeVideo) -> list[Sink]:
     if not folder.parent.is_dir():
         raise SinkError(f"the folder {folder.parent} does not exist: make it first")
     try:
@@ -149,7 +177,7 @@ def _folder(folder: Path, sources: Sequence[Source], threads: int) -> list[Sink]
             continue
         path = folder / _free_name(_stem(source), taken)
         _refuse_overwriting(path, sources)
-        sinks.append(VideoSink(path, source.media, threads=threads))
+        sinks.append(video(path, source))
     return sinks
 
 

@@ -43,6 +43,8 @@ from pipeline.zones import read_zones, settle_zones
 
 Stage: TypeAlias = Callable[[Recognised], Recognised]
 
+_OUTPUTS = {"output", "preset", "records", "counts", "counts_every", "events", "heatmap", "show"}
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -145,7 +147,7 @@ def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **opt
         model: a model or the path of one.
         options: fields of `RunConfig`, such as `threshold=0.5` or `redact="person"`; outputs are the caller's business.
     """
-    if chosen := {"output", "records", "counts", "counts_every", "events", "heatmap", "show"} & options.keys():
+    if chosen := _OUTPUTS & options.keys():
         raise ConfigError(f"'{min(chosen)}' is for run(); recognise() writes nothing")
     config, loaded = _configure(sources, model, options)
     with ExitStack() as stack:

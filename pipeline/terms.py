@@ -7,6 +7,7 @@ from typing import Literal
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 Interpolation = Literal["nearest", "linear", "cubic", "area"]
 Mode = Literal["auto", "throughput", "latency"]
+Preset = Literal["auto", "ultrafast", "superfast", "veryfast", "faster", "fast", "medium"]
 RedactStyle = Literal["blur", "pixelate", "fill"]
 ResizeRule = Literal["stretch", "crop", "letterbox", "graph"]
 Task = Literal["classify", "detect"]

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.codec.context import Flags
 from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from pipeline.sinks.picture import BT601, LIMITED, Picture
+from pipeline.sinks.encoder import encoder_options, set_up_encoder
+from pipeline.sinks.picture import Picture
 from pipeline.sinks.sound import Sound, decode_time
 from pipeline.types import Image, Media
 
@@ -27,8 +27,6 @@ _MUXER = {
     "flush_packets": "1",
     "max_interleave_delta": "500000",
 }
-# A short look ahead: what the encoder still holds is lost when the process is killed.
-_ENCODER = {"crf": "23", "rc-lookahead": "3"}
 _KEY_FRAME_SECONDS = 1
 _NEAR_THE_END = 1  # seconds: a run that came this close to the end of its source was not cut short
 _TIME_BASE = Fraction(1, 90000)
@@ -88,14 +86,9 @@ class Mp4Writer:
         return _RATE
 
     def _add_stream(self, preset: str, threads: int) -> VideoStream:
-        options = {"preset": preset, **_ENCODER}
+        options = encoder_options(preset)
         stream = self._output.add_stream("libx264", rate=self._rate(), options=options, time_base=self._time_base)
-        context = stream.codec_context
-        context.thread_count = threads
-        context.width, context.height, context.pix_fmt = self._picture.width, self._picture.height, "yuv420p"
-        context.colorspace = context.color_primaries = context.color_trc = BT601
-        context.color_range = LIMITED
-        context.flags |= Flags.frame_duration
+        set_up_encoder(stream.codec_context, self._picture, threads)
         return stream
 
     def _encode(self, duration: int) -> None:

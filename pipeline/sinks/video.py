@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 
 from pipeline.errors import SinkError
+from pipeline.sinks.encoder import Effort, Start
 from pipeline.sinks.mp4 import Mp4Writer
 from pipeline.sinks.partial import check_file, finish, partial_path, writing
 from pipeline.types import Annotated, Media
@@ -21,8 +22,12 @@ class VideoSink:
     Args:
         path: a file called *.mp4.
         media: what the source said about itself; `seconds` is when its last picture ends.
-        preset: of x264: the cost of a frame against the size of the file.
+        effort: chooses the preset of x264; None: the fastest. While it has to be found, the first frames are kept back:
+            a dozen, or those of a second.
         threads: of the encoder; 0 lets it choose by the number of cores.
+
+    Attributes:
+        preset: what was chosen; None: nothing yet.
 
     Raises:
         SinkError: the file cannot be made.
@@ -30,12 +35,14 @@ class VideoSink:
 
     draws = True
 
-    def __init__(self, path: str | Path, media: Media, preset: str = "ultrafast", threads: int = 0) -> None:
+    def __init__(self, path: str | Path, media: Media, effort: Effort | None = None, threads: int = 0) -> None:
         self._path = check_file(path, (".mp4",))
         self._media = media
-        self._preset = preset
+        self._effort = effort or Effort("ultrafast")
         self._threads = threads
+        self._start = Start()
         self._writer: Mp4Writer | None = None
+        self.preset: str | None = None
         self._closed = False
 
     def write(self, item: Annotated) -> None:
@@ -43,21 +50,41 @@ class VideoSink:
         if pts is None:
             raise SinkError(f"{item.frame.source} has no time stamps to make a video of; write images instead")
         with writing(self._path, av.FFmpegError):
-            if self._writer is None:
-                height, width = item.image.shape[:2]
-                partial = partial_path(self._path)
-                self._writer = Mp4Writer(partial, self._media, height, width, self._preset, self._threads)
-            self._writer.add(item.image, pts)
+            if self._writer is not None:
+                self._writer.add(item.image, pts)
+                return
+            self._start.keep(item.image, pts)
+            if self._effort.known(item.image) or self._start.enough:
+                self._begin()
 
     def close(self, whole: bool = True) -> None:
-        if self._closed or self._writer is None:
+        if self._closed or not (self._writer or self._start.frames):
             return
         self._closed = True
         try:
             with writing(self._path, av.FFmpegError):
-                self._writer.close()
+                self._end()
                 if whole:
                     finish(self._path)
         except SinkError:
             if whole:
                 raise
+
+    def _begin(self) -> None:
+        """Writes the frames that were kept."""
+        first, _ = self._start.frames[0]
+        self.preset = self._effort.known(first) or self._effort.find(self._start)
+        height, width = first.shape[:2]
+        partial = partial_path(self._path)
+        self._writer = Mp4Writer(partial, self._media, height, width, self.preset, self._threads)
+        for image, pts in self._start.frames:
+            self._writer.add(image, pts)
+        self._start.frames.clear()
+
+    def _end(self) -> None:
+        try:
+            if self._writer is None:
+                self._begin()
+        finally:
+            if self._writer is not None:
+                self._writer.close()

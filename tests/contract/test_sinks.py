@@ -16,6 +16,7 @@ import pytest
 from pipeline.errors import SinkError
 from pipeline.sinks.base import Sink
 from pipeline.sinks.counts import CountsSink
+from pipeline.sinks.encoder import Effort
 from pipeline.sinks.events import EventsSink
 from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
@@ -101,6 +102,9 @@ EVENTS_HEADER = b"source,frame,pts,place,event,track,label,dwell\n"
 HEADER = b"source,frame,pts,width,height,label,label_id,score,x1,y1,x2,y2,track,then,then_score,look\n"
 CASES = {
     "video": Case(lambda at: VideoSink(at / "x.mp4", MEDIA), lambda n: ["x.mp4"], count_video),
+    "video, preset to be found": Case(
+        lambda at: VideoSink(at / "x.mp4", MEDIA, Effort("auto")), lambda n: ["x.mp4"], count_video
+    ),
     "jsonl": Case(lambda at: JsonlSink(at / "x.jsonl"), lambda n: ["x.jsonl"], count_jsonl, empty=b""),
     "csv": Case(lambda at: CsvSink(at / "x.csv"), lambda n: ["x.csv"], count_csv, empty=HEADER),
     "jsonl-append": Case(
@@ -256,4 +260,5 @@ def test_odd_and_changing_sizes_pass(case: Case, tmp_path: Path, first: tuple[in
 
 
 def test_sinks_say_whether_they_want_drawings(tmp_path: Path) -> None:
-    assert {name for name, case in CASES.items() if case.make(tmp_path).draws} == {"video", "images", "image", "memory"}
+    draw = {name for name, case in CASES.items() if case.make(tmp_path).draws}
+    assert draw == {"video", "video, preset to be found", "images", "image", "memory"}

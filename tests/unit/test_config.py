@@ -30,7 +30,7 @@ def reason(flags: dict[str, Any], file: Path | None = None) -> str:
 def test_what_is_not_said_has_a_default() -> None:
     config = build_config(NEEDED)
     assert config == RunConfig(sources=("clip.mp4",), model="m.onnx")
-    assert (config.device, config.mode, config.draw, config.progress) == ("auto", "auto", True, True)
+    assert (config.device, config.mode, config.preset, config.draw, config.progress) == (*["auto"] * 3, True, True)
     assert (config.batch, config.workers) == (None, None)
     assert (config.threshold, config.iou, config.top_k, config.output, config.records) == (None,) * 5
     assert (config.classes, config.redact, config.redact_style) == ((), (), "blur")
@@ -51,6 +51,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     sources: clip.mp4
     model: m.onnx
     output: out.mp4
+    preset: veryfast
     records: out.jsonl
     show: true
     device: cpu
@@ -177,12 +178,19 @@ def test_a_number_may_be_left_to_onsight(key: str, given: object, number: int | 
     assert getattr(build_config({**NEEDED, key: given}), key) == number
 
 
+def test_a_preset_needs_a_video() -> None:
+    assert reason({**NEEDED, "preset": "fast"}).startswith("'preset' needs 'output'")
+    assert build_config({**NEEDED, "preset": "auto"}).output is None
+    assert build_config({**NEEDED, "preset": "fast", "output": "x.mp4"}).preset == "fast"
+
+
 @pytest.mark.parametrize(
     ("key", "meant"),
     [
         ("modle", "model"),
         ("mdoe", "mode"),
         ("worker", "workers"),
+        ("presets", "preset"),
         ("treshold", "threshold"),
         ("redact-stile", "redact_style"),
         ("ouput", "output"),
@@ -227,6 +235,7 @@ def test_what_is_missing_is_named(missing: str, hint: str) -> None:
         ("workers", 1.5),
         ("workers", "all"),
         ("mode", "fast"),
+        ("preset", "placebo"),
         ("device", "gpu"),
         ("redact_style", "mosaic"),
         ("show", "perhaps"),

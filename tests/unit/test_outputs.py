@@ -306,3 +306,31 @@ def test_records_are_written(tmp_path: Path) -> None:
         outputs.write(item())
         assert not records.exists()
     assert len(records.read_text().splitlines()) == 1
+
+
+# The preset of a labelled video
+
+
+@pytest.mark.parametrize(
+    ("media", "preset", "taken"),
+    [(LIVE, "auto", "ultrafast"), (LIVE, "fast", "fast"), (Media(), "fast", "fast"), (Media(), "auto", None)],
+)
+def test_only_a_file_waits_for_its_preset_to_be_found(
+    media: Media, preset: str, taken: str | None, tmp_path: Path
+) -> None:
+    outputs = plan(sources_of(media), output=str(tmp_path / "x.mp4"), preset=preset)
+    with outputs:
+        outputs.write(item())
+        assert outputs._own[0][0].preset == taken
+
+
+def test_each_source_tells_the_preset_of_its_video(tmp_path: Path) -> None:
+    sources = sources_of(Media(), Media(), LIVE)
+    tallies = tallies_of(sources)
+    names = tuple(source.name for source in sources)
+    config = RunConfig(sources=names, model="m.onnx", output=str(tmp_path / "out"), preset="superfast")
+    with plan_outputs(config, sources, tallies, 1) as outputs:
+        outputs.write(item(0))
+        outputs.write(item(1))
+        assert [tally.preset for tally in tallies] == ["superfast", None, None]
+    assert [tally.preset for tally in tallies] == ["superfast", "superfast", None]

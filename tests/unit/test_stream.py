@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError, OnsightError, SinkError, SourceError, S
 from pipeline.model import OnnxModel
 from pipeline.overlay import Overlay
 from pipeline.schedule import available_cores
+from pipeline.sinks.encoder import PRESETS
 from pipeline.sinks.memory import MemorySink
 from pipeline.sources.video import VideoFile
 from pipeline.stream import execute
@@ -100,6 +101,13 @@ def test_one_worker_has_all_cores_where_latency_counts(tmp_path, classifier_path
     with pytest.raises(ConfigError, match=r"add --mode throughput"):
         run("synthetic:64x64?live=1", classifier_path, workers=2, records=tmp_path / "out.jsonl", **options)
     assert list(tmp_path.glob("out*")) == []
+
+
+def test_the_preset_of_a_video_is_told(clip, tmp_path, classifier_path):
+    summary = run(clip, classifier_path, output=tmp_path / "out.mp4", preset="veryfast")
+    assert summary.to_json()["sources"][0]["preset"] == "veryfast"
+    assert run(clip, classifier_path, output=tmp_path / "out.mp4").sources[0].preset in PRESETS
+    assert run(clip, classifier_path, records=tmp_path / "out.jsonl").sources[0].preset is None
 
 
 # Sources and stages

@@ -144,6 +144,7 @@ import os, sys
 import numpy as np
 from fractions import Fraction
 from pipeline.errors import SinkError
+from pipeline.sinks.encoder import Effort
 from pipeline.sinks.video import VideoSink
 from pipeline.types import Annotated, Classification, Frame, Media, Redacted
 
@@ -152,7 +153,7 @@ if limit:
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 nothing = Classification(np.empty(0, np.int64), np.empty(0, np.float32), ("cat",))
-sink = VideoSink(path, Media(time_base=Fraction(1, 1000)), threads=1)
+sink = VideoSink(path, Media(time_base=Fraction(1, 1000)), Effort(sys.argv[3]), threads=1)
 rng = np.random.default_rng(0)
 try:
     for i in range(10_000):
@@ -165,8 +166,10 @@ except SinkError as error:
 """
 
 
-def test_a_killed_process_leaves_a_playable_file(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "x.mp4"), "0"], stdout=subprocess.PIPE)
+@pytest.mark.parametrize("preset", ["auto", "ultrafast", "medium"])
+def test_a_killed_process_leaves_a_playable_file(preset: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "x.mp4"), "0", preset]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     seen = 0.0
     while seen < 4.2:
@@ -182,8 +185,9 @@ def test_a_killed_process_leaves_a_playable_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are of POSIX")
-def test_a_full_disk_is_an_error_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WRITER, str(tmp_path / "x.mp4"), "200000"]
+@pytest.mark.parametrize("preset", ["auto", "ultrafast"])
+def test_a_full_disk_is_an_error_in_one_line(preset: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "x.mp4"), "200000", preset]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"cannot write {tmp_path / 'x.mp4'}: File too large"
     assert [path.name for path in tmp_path.iterdir()] == ["x.partial.mp4"]

@@ -1,0 +1,114 @@
+"""How hard x264 works on a video: slower presets make smaller files, and may not slow the run down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from time import perf_counter, process_time, thread_time
+
+import av
+from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
+
+from pipeline.sinks.picture import BT601, LIMITED, Picture
+from pipeline.types import Image
+
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
+"""From the fastest to the slowest."""
+
+_SHARE = 0.2  # of the CPU time of a frame, for encoding it
+_OPTIMISTIC = 1.6  # what encoding costs beside the run ÷ what it costs on trial, where it has the caches to itself
+_FRAMES = 12
+_LEAST = 4  # frames; workers that end together make the times of fewer say nothing
+_SECONDS = 1.0  # a killed process loses what has not been begun
+_BYTES = 100 << 20
+
+
+def encoder_options(preset: str) -> dict[str, str]:
+    """Of x264. It looks a little ahead only: what it still holds is lost when the process is killed."""
+    return {"preset": preset, "crf": "23", "rc-lookahead": "3"}
+
+
+def set_up_encoder(context: VideoCodecContext, picture: Picture, threads: int) -> None:
+    """Makes `context` one for `picture.frame`."""
+    context.thread_count = threads
+    context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
+    context.colorspace = context.color_primaries = context.color_trc = BT601
+    context.color_range = LIMITED
+    context.flags |= Flags.frame_duration
+
+
+class Start:
+    """The first frames of a video, kept until its preset is known, and the CPU time that the process took for them."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[Image, float]] = []
+        self._began = self._cpu_began = self._cpu_ended = 0.0
+
+    def keep(self, image: Image, pts: float) -> None:
+        """Takes a copy of the next frame."""
+        self._cpu_ended = process_time()
+        if not self.frames:
+            self._began, self._cpu_began = perf_counter(), self._cpu_ended
+        self.frames.append((image.copy(), pts))
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are enough frames, or too many to wait or to hold more."""
+        count = len(self.frames)
+        late = perf_counter() - self._began >= _SECONDS or count * self.frames[0][0].nbytes >= _BYTES
+        return count >= (_LEAST if late else _FRAMES)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of a frame on its way through the run, without its encoding; 0 of too few to tell."""
+        count = len(self.frames)
+        return (self._cpu_ended - self._cpu_began) / (count - 1) if count >= _LEAST else 0.0
+
+
+class Effort:
+    """Chooses the presets of a run's videos.
+
+    Args:
+        preset: of all of them. `auto`: the slowest that takes less than a fifth of the CPU time of a frame, tried in
+            memory with the first frames of a video; once for each size of picture.
+    """
+
+    def __init__(self, preset: str = "auto") -> None:
+        self._given = None if preset == "auto" else preset
+        self._found: dict[tuple[int, ...], str] = {}
+
+    def known(self, image: Image) -> str | None:
+        """The preset for pictures like `image`; None: it has to be found."""
+        return self._given or self._found.get(image.shape)
+
+    def find(self, start: Start) -> str:
+        """The preset for the video that begins so."""
+        images = [image for image, _ in start.frames]
+        allowed = start.cpu_seconds * _SHARE / (1 - _SHARE) / _OPTIMISTIC
+        best, *slower = PRESETS
+        for preset in slower:
+            if not _takes_at_most(allowed * len(images), preset, images):
+                break
+            best = preset
+        if allowed:
+            self._found[images[0].shape] = best
+        return best
+
+
+def _takes_at_most(cpu_seconds: float, preset: str, images: Iterable[Image]) -> bool:
+    """Whether `images` are encoded in so much CPU time; gives up when they are not."""
+    first, *_ = images
+    picture = Picture(*first.shape[:2])
+    context = av.CodecContext.create("libx264", "w")
+    context.options, context.time_base = encoder_options(preset), Fraction(1, 25)
+    set_up_encoder(context, picture, threads=1)  # the caller's, whose time is taken
+    began = thread_time()
+    for index, image in enumerate(images):
+        picture.fill(image)
+        picture.frame.pts, picture.frame.time_base = index, context.time_base
+        context.encode(picture.frame)
+        if thread_time() - began > cpu_seconds:
+            return False
+    context.encode(None)
+    return thread_time() - began <= cpu_seconds
