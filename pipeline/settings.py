@@ -9,7 +9,6 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import Recognition
 from pipeline.contract import ModelContract
 from pipeline.errors import ConfigError
 
@@ -37,21 +36,6 @@ class Settings:
     hide: frozenset[int] | None = None
     hide_threshold: float = 0.0
     tiles: tuple[int, int] | None = None
-
-
-def settle_recognition(config: Recognition, contract: ModelContract) -> Settings:
-    """Settings for the model of a run; see `settle`."""
-    return settle(
-        contract,
-        threshold=config.threshold,
-        class_thresholds=config.class_thresholds,
-        iou=config.iou,
-        top_k=config.top_k,
-        classes=config.classes,
-        redact=config.redact,
-        track=config.track,
-        tiles=config.tiles,
-    )
 
 
 def settle(

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from pipeline import schedule
 from pipeline.channel import Channel
 from pipeline.config import Recognition, RunConfig, build_config
+from pipeline.contract import ModelContract
 from pipeline.counting import SceneCounter
 from pipeline.errors import ConfigError, OnsightError, StopStream
 from pipeline.gate import MOTION, Gate, Repeater
@@ -31,7 +32,7 @@ from pipeline.overlay import Overlay
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.second import open_second
-from pipeline.settings import Settings, settle_recognition
+from pipeline.settings import Settings, settle
 from pipeline.sinks.base import Sink
 from pipeline.sources import Source, open_source
 from pipeline.tally import Summary, Tally
@@ -270,6 +271,21 @@ def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, 
     plan = _schedule(config, live, gpu=model.device != "cpu")
     gate = open_gate(config)
     return _Trip(config, sources, model, settings, gate, hider, stages, plan, [Tally(name) for name in names], stop)
+
+
+def settle_recognition(config: Recognition, contract: ModelContract) -> Settings:
+    """Settings for the model of a run; see `settle`."""
+    return settle(
+        contract,
+        threshold=config.threshold,
+        class_thresholds=config.class_thresholds,
+        iou=config.iou,
+        top_k=config.top_k,
+        classes=config.classes,
+        redact=config.redact,
+        track=config.track,
+        tiles=config.tiles,
+    )
 
 
 def _schedule(config: RunConfig, live: bool, gpu: bool) -> schedule.Schedule:
