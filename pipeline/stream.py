@@ -9,40 +9,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pipeline import schedule
 from pipeline.channel import Channel
-from pipeline.config import Recognition, RunConfig, build_config
-from pipeline.contract import ModelContract
-from pipeline.counting import SceneCounter
+from pipeline.config import RunConfig, build_config
 from pipeline.errors import ConfigError, OnsightError, StopStream
-from pipeline.gate import MOTION, Gate, Repeater
 from pipeline.hide import hiding
-from pipeline.mask import Masked, read_masks, settle_masks
-from pipeline.meter import Meter
 from pipeline.model import OnnxModel
 from pipeline.outputs import Outputs, plan_outputs
-from pipeline.overlay import Overlay
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
-from pipeline.second import open_second
-from pipeline.settings import Settings, settle
 from pipeline.sinks.base import Sink
-from pipeline.sources import Source, open_source
+from pipeline.sources import Source
 from pipeline.tally import Summary, Tally
 from pipeline.terms import Device
-from pipeline.track import LOST_AFTER, Tracker
+from pipeline.trip import Stage, Trip, painter, prepare
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.watch import Watch, unwatched, watch_model
-from pipeline.zones import read_zones, settle_zones
-
-Stage: TypeAlias = Callable[[Recognised], Recognised]
 
 _OUTPUTS = {"output", "preset", "records", "counts", "counts_every", "events", "heatmap", "show"}
 
@@ -152,8 +140,8 @@ def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **opt
         raise ConfigError(f"'{min(chosen)}' is for run(); recognise() writes nothing")
     config, loaded = _configure(sources, model, options)
     with ExitStack() as stack:
-        trip = _prepare(config, loaded, threading.Event(), stack)
-        yield from trip.frames(draw=config.draw)
+        trip = prepare(config, loaded, threading.Event(), stack)
+        yield from _frames(trip, draw=config.draw)
     _raise_first(trip.tallies)
 
 
@@ -190,125 +178,37 @@ def execute(
     """`run` for a ready configuration. A source's failure is in the summary, not raised."""
     stop = stop or threading.Event()
     with ExitStack() as stack:
-        trip = _prepare(config, model, stop, stack)
+        trip = prepare(config, model, stop, stack)
         outputs = plan_outputs(config, trip.sources, trip.tallies, trip.plan.encode)
         outputs.add(extra_sinks(trip.sources, trip.model))
         started = time.perf_counter()
-        frames = trip.frames(draw=config.draw and outputs.draws, watch=watch)
+        frames = _frames(trip, draw=config.draw and outputs.draws, watch=watch)
         deliver(frames, outputs, trip.tallies, stop, watch)
     seconds, model, plan = time.perf_counter() - started, trip.model, trip.plan
     return Summary(seconds, model.device, model.providers, trip.tallies, plan.mode, plan.workers)
 
 
-@dataclass(frozen=True)
-class _Trip:
-    """All that a journey needs, opened and checked."""
-
-    config: RunConfig
-    sources: Sequence[Source]
-    model: OnnxModel
-    settings: Settings
-    gate: Gate | None
-    hider: OnnxModel | None
-    stages: Mapping[str, Stage]
-    plan: schedule.Schedule
-    tallies: list[Tally]
-    stop: threading.Event
-
-    def frames(self, *, draw: bool, watch: Watch = unwatched) -> Generator[Annotated]:
-        model = watch_model(self.model, watch)
-        recognisers = [
-            watch("recognise", hiding(Recogniser(model, self.settings), self.hider, self.settings))
-            for _ in range(self.plan.workers)
-        ]
-        redact = Redactor(self.config.hides, self.config.redact_style)
-        overlay = painter(draw, self.config.status, self.settings.hide or frozenset())
-        with schedule.opencv_threads(self.plan.opencv):
-            yield from journey(
-                self.sources,
-                recognisers,
-                [watch(name, stage) for name, stage in self.stages.items()],
-                redact,
-                watch("draw", overlay),
-                self.tallies,
-                self.stop,
-                self.plan,
-                watch,
-                self.gate,
-            )
-
-
-def _prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, stack: ExitStack) -> _Trip:
-    zones = read_zones(Path(config.zones)) if config.zones else None
-    masks = read_masks(Path(config.masks)) if config.masks else None
-    sources: list[Source] = []
-    for stream, spec in enumerate(config.sources):
-        sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS))
-        stack.callback(sources[-1].close)
-    live = any(source.media.live for source in sources)
-    _refuse_images(config, sources)
-    threads = _schedule(config, live, gpu=False).model
-    if model is None:
-        model = OnnxModel(config.model, config.device, threads)
-    if config.heatmap and model.contract.task == "classify":
-        raise ConfigError("'heatmap' needs the boxes of a detector, but this model is a classifier")
-    settings = settle_recognition(config, model.contract)
-    names = [source.name for source in sources]
-    if masks is not None:
-        settled_masks = settle_masks(masks, names)
-        sources = [Masked(source, settled_masks[source.stream]) for source in sources]
-    stages: dict[str, Stage] = {}
-    if config.track:
-        stages["track"] = Tracker(settings.thresholds_C, settings.classes, settings.hide or frozenset())
-    if config.then:
-        stages["look"] = open_second(config, model, settings, threads)
-    if config.gated and not config.track:
-        stages["repeat"] = Repeater()
-    if zones is not None:
-        settled = settle_zones(zones, model.contract.labels, settings.classes, names)
-        stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
-    hider = OnnxModel(config.redact_model, model.device, threads) if config.redact_model else None
-    plan = _schedule(config, live, gpu=model.device != "cpu")
-    gate = open_gate(config)
-    return _Trip(config, sources, model, settings, gate, hider, stages, plan, [Tally(name) for name in names], stop)
-
-
-def settle_recognition(config: Recognition, contract: ModelContract) -> Settings:
-    """Settings for the model of a run; see `settle`."""
-    return settle(
-        contract,
-        threshold=config.threshold,
-        class_thresholds=config.class_thresholds,
-        iou=config.iou,
-        top_k=config.top_k,
-        classes=config.classes,
-        redact=config.redact,
-        track=config.track,
-        tiles=config.tiles,
-    )
-
-
-def _schedule(config: RunConfig, live: bool, gpu: bool) -> schedule.Schedule:
-    latency = live if config.mode == "auto" else config.mode == "latency"
-    if latency and (config.workers or 1) > 1:
-        raise ConfigError("'workers' are for the mode throughput: add --mode throughput, which live sources need told")
-    return schedule.plan(latency=latency, gpu=gpu, workers=config.workers, batch=config.batch)
-
-
-def open_gate(config: Recognition) -> Gate | None:
-    """The gate that `config` asks for; None: the model looks at every frame."""
-    if not config.gated:
-        return None
-    threshold = MOTION if config.motion_threshold is None else config.motion_threshold
-    return Gate(config.every, threshold if config.motion_gate else None, track=config.track)
-
-
-def _refuse_images(config: RunConfig, sources: Sequence[Source]) -> None:
-    needing = {"track": config.track, "every": config.every > 1, "motion_gate": config.motion_gate}
-    for key in (key for key, asked in needing.items() if asked):
-        for source in sources:
-            if source.media.still:
-                raise ConfigError(f"'{key}' needs videos or cameras; the images of {source.name} have no time")
+def _frames(trip: Trip, *, draw: bool, watch: Watch = unwatched) -> Generator[Annotated]:
+    model = watch_model(trip.model, watch)
+    recognisers = [
+        watch("recognise", hiding(Recogniser(model, trip.settings), trip.hider, trip.settings))
+        for _ in range(trip.plan.workers)
+    ]
+    redact = Redactor(trip.config.hides, trip.config.redact_style)
+    overlay = painter(draw, trip.config.status, trip.settings.hide or frozenset())
+    with schedule.opencv_threads(trip.plan.opencv):
+        yield from journey(
+            trip.sources,
+            recognisers,
+            [watch(name, stage) for name, stage in trip.stages.items()],
+            redact,
+            watch("draw", overlay),
+            trip.tallies,
+            trip.stop,
+            trip.plan,
+            watch,
+            trip.gate,
+        )
 
 
 def _configure(
@@ -319,17 +219,6 @@ def _configure(
         raise ConfigError("'device' is chosen when a model is opened; give it to open_model()")
     path = loaded.path if loaded else model
     return build_config({"sources": sources, "model": str(path), **options}), loaded
-
-
-def painter(draw: bool, status: bool, hidden: frozenset[int]) -> Callable[[Redacted], Annotated]:
-    """The stage that draws, or one that does not; `status` and `hidden` as for `Overlay`."""
-    if not draw:
-        return lambda redacted: Annotated(redacted, redacted.frame.image)
-    overlay = Overlay(hidden)
-    if not status:
-        return overlay
-    meter = Meter()
-    return lambda redacted: overlay(redacted, meter.tick(redacted.frame))
 
 
 def _raise_first(tallies: Sequence[Tally]) -> None:

@@ -198,7 +198,7 @@ def test_the_rule_about_threads_can_see_a_thread() -> None:
 
 @pytest.mark.parametrize(
     ("made", "makers"),
-    [("Redacted", {"pipeline.redact"}), ("Annotated", {"pipeline.overlay", "pipeline.stream"})],
+    [("Redacted", {"pipeline.redact"}), ("Annotated", {"pipeline.overlay", "pipeline.trip"})],
 )
 def test_only_redaction_makes_what_may_be_shown(made: str, makers: set[str]) -> None:
     calls = {

@@ -23,8 +23,8 @@ from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.settings import settle
 from pipeline.sources import Source
-from pipeline.stream import painter
 from pipeline.tally import Tally
+from pipeline.trip import painter
 from pipeline.types import Image
 from pipeline.watch import watch_model
 

@@ -14,8 +14,8 @@ from pipeline.model import OnnxModel
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.second import open_second
-from pipeline.stream import Stage, open_gate, painter, settle_recognition
 from pipeline.track import LOST_AFTER, Tracker
+from pipeline.trip import Stage, open_gate, painter, settle_recognition
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.zones import Places
 

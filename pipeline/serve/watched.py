@@ -13,8 +13,9 @@ from pipeline.serve.types import CameraStatus
 from pipeline.sinks.base import Sink
 from pipeline.sources.base import Source
 from pipeline.sources.state import Health
-from pipeline.stream import Stage, finish
+from pipeline.stream import finish
 from pipeline.tally import Tally
+from pipeline.trip import Stage
 from pipeline.types import Annotated, Recognised, Redacted  # noqa: TID251 - passes it on
 
 
