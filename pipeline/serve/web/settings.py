@@ -67,7 +67,7 @@ class WebSettings(_Strict):
     """
 
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    port: int = Field(8000, ge=0, le=65535)
     users: dict[Name, UserSettings] = {}
     tokens: dict[Name, TokenSettings] = {}
     certificate: Path | None = None
