@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from pipeline.durations import seconds
 from pipeline.errors import ConfigError
 from pipeline.terms import Device, Mode, Preset, RedactStyle
 
@@ -56,14 +57,6 @@ def parse_tiles(value: Any) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _duration(value: Any) -> float:
-    """Seconds: `90`, `90s`, `10m`, `1h` or `1d`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", str(value))
-    if found is None or not float(found[1]):
-        raise ValueError("write seconds, or a number with its unit, as in 90s, 10m, 1h or 1d")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-
-
 def _unless_auto(value: Any) -> Any:
     return None if value == "auto" else value
 
@@ -72,7 +65,8 @@ Batch = Annotated[Annotated[int, Field(gt=0, le=256)] | None, BeforeValidator(_u
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 PathText = Annotated[str, BeforeValidator(_text)]
 Scores = Annotated[Mapping[str, Fraction01], BeforeValidator(_scores)]
-Duration = Annotated[float, BeforeValidator(_duration)]
+Duration = Annotated[float, BeforeValidator(lambda value: seconds(str(value))), Field(ge=0)]
+"""Seconds; as text with units, too: `30s`, `1h30m`, `14d`."""
 Tiles = Annotated[tuple[int, int], BeforeValidator(parse_tiles)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 Workers = Annotated[Annotated[int, Field(gt=0, le=64)] | None, BeforeValidator(_unless_auto)]
@@ -134,7 +128,7 @@ class RunConfig(Recognition):
     records: PathText | None = None
     zones: PathText | None = None
     counts: PathText | None = None
-    counts_every: Duration | None = None
+    counts_every: Annotated[Duration, Field(gt=0)] | None = None
     events: PathText | None = None
     heatmap: PathText | None = None
     masks: PathText | None = None

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from pipeline.config import Recognition, read_yaml, suggest_key
+from pipeline.config import Duration, Recognition, read_yaml, suggest_key
 from pipeline.errors import ConfigError
 from pipeline.serve.clips import Cut
 from pipeline.serve.notify.broker import MqttConfig
 from pipeline.serve.notify.webhook import WebhookConfig
 from pipeline.serve.retention import size
-from pipeline.serve.rules import Duration, Rule
+from pipeline.serve.rules import Rule
 from pipeline.serve.secrets import Secret
 from pipeline.serve.web.settings import WebSettings
 

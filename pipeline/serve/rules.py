@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config import Fraction01, Names
-from pipeline.durations import seconds
+from pipeline.config import Duration, Fraction01, Names
 from pipeline.serve.episodes import Episode
 
 
@@ -37,14 +36,6 @@ def _hours(value: Any) -> Any:
     if start == end:
         raise ValueError("both times are the same; leave it out for the whole day")
     return Hours(start, end)
-
-
-def _duration(value: Any) -> Any:
-    return seconds(value) if isinstance(value, str) else value
-
-
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
-"""Seconds; as text with a unit, too: `30s`, `5m`."""
 
 
 class Rule(BaseModel):

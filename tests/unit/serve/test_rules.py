@@ -48,7 +48,7 @@ def test_all_that_a_rule_says_has_to_hold(rule: dict[str, Any], fits: bool) -> N
         ({"between": "22:00-22:00"}, "the same"),
         ({"direction": "in"}, "'direction' needs 'line'"),
         ({"dwell": "soon"}, "30s, 5m"),
-        ({"cooldown": -1}, "greater than or equal to 0"),
+        ({"cooldown": -1}, "write a duration"),
         ({"score": 1.5}, "less than or equal to 1"),
         ({"label": "person"}, "not permitted"),
     ],
