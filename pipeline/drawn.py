@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import Annotated, TypeAlias
@@ -13,7 +14,17 @@ from pipeline.errors import ConfigError
 from pipeline.sources.live import hide_credentials
 
 _LEAST_AREA = 1e-6  # of the frame; twice the area of a polygon is more
+_LEAST_LENGTH = 1e-3  # of a line, in fractions of the frame
 _STRAIGHT = 1e-9  # radians between two edges that are one line but for rounding
+
+_WANTED = {
+    "dict_type": "give names, each with its keys below it",
+    "model_type": "give it keys, such as 'points'",
+    "tuple_type": "give one or a list",
+    "too_short": "give at least one",
+    "string_too_short": "a name has at least 1 character",
+}
+"""What to do about pydantic's types of errors."""
 
 Point: TypeAlias = tuple[float, float]
 """x and y as fractions of the frame's width and height, from its upper left corner."""
@@ -29,8 +40,8 @@ def _check_frame(points: tuple[Point, ...]) -> tuple[Point, ...]:
 def _check_line(points: tuple[Point, ...]) -> tuple[Point, ...]:
     if len(points) != 2:
         raise ValueError(f"a line has two points, not {len(points)}")
-    if points[0] == points[1]:
-        raise ValueError("the two points of a line are the same")
+    if math.dist(*points) < _LEAST_LENGTH:
+        raise ValueError(f"the two points of a line are less than {_LEAST_LENGTH:g} of the frame apart")
     return points
 
 
@@ -99,6 +110,9 @@ def explain(error: ValidationError, file: type[BaseModel], entry: type[BaseModel
         return f"unknown key '{path}'; {suggest_key(key, sorted(known))}"
     if first["type"] == "missing" and key == first["loc"][-1]:
         return f"{path} is missing"
+    if first["type"] == "literal_error":
+        return f"{path} cannot be {first['input']!r}: give {first['ctx']['expected']}"
     if first["type"] == "value_error":
         return f"{path}: {first['msg'].removeprefix('Value error, ')}"
-    return f"{path} cannot be {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    wanted = "give a list of [x, y] pairs" if key == "points" else _WANTED.get(first["type"], first["msg"])
+    return f"{path} cannot be {'empty' if first['input'] is None else repr(first['input'])}: {wanted}"

@@ -105,7 +105,8 @@ def test_masks_belong_to_their_sources(tmp_path):
     ("text", "told"),
     [
         ("", "masks is missing"),
-        ("masks: {}", "masks cannot be {}"),
+        ("masks: {}", "masks cannot be {}: give at least one"),
+        ("masks: {a: null}", "masks.a cannot be empty: give it keys, such as 'points'"),
         ("mask: {}", "unknown key 'mask'; did you mean 'masks'?"),
         ("masks: {a: {points: [[0, 0], [1, 1]]}}", "masks.a.points: a polygon has at least three points, not 2"),
         ("masks: {a: {points: [[0, 0], [1, 1], [0, 1], [1, 0]]}}", "masks.a.points: edges 1 and 3 meet"),
