@@ -296,7 +296,7 @@ def test_a_missing_package_is_told_with_the_line_that_installs_it(monkeypatch, p
 
 
 def shown(found: Detections) -> Counter[tuple[float, ...]]:
-    """How often each box with its score is there, of those that may be shown. Labels are the tracks', so they change."""
+    """How often each box with its score is there, of those to be shown. A label may change to that of the track."""
     rows_N5 = np.column_stack((found.boxes_N4, found.scores_N))
     return Counter(map(tuple, rows_N5[found.scores_N >= THRESHOLD].tolist()))
 
