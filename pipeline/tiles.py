@@ -17,6 +17,7 @@ from pipeline.types import Detections
 _OVERLAP = 0.2  # of a tile's side: what is smaller lies whole in one of the tiles
 _EDGE = 0.02  # of a tile's longer side: a box that ends as close to an edge inside the frame may be cut off by it
 _SAME_OBJECT = 0.5  # the overlap, between 0 and 1, above which two boxes show one object
+_AT_ONCE = 256  # boxes that are compared with all: numbers take much more room than the yes or no that stays of them
 
 
 def plan_views(height: int, width: int, columns: int, rows: int) -> NDArray[np.int64]:
@@ -55,7 +56,8 @@ def join_objects(
     scores_N = np.concatenate([each.scores_N for each in found])
     views_N4 = views_V4[view_N].astype(np.float32)
     cut_N = _find_cut(boxes_N4, views_N4, views_V4[0])
-    near_NN = (_overlap(boxes_N4, views_N4, cut_N) > _SAME_OBJECT) & (view_N[:, None] != view_N)
+    near_NN = _find_near(boxes_N4, views_N4, cut_N)
+    near_NN &= view_N[:, None] != view_N
     same_NN = near_NN & (labels_N[:, None] == labels_N)
     shown_N = ~cut_N & (scores_N >= thresholds_C[labels_N])
     free_N = ~cut_N | same_NN[~cut_N].any(0) | ~near_NN[shown_N].any(0)
@@ -77,20 +79,32 @@ def _find_cut(
     return ((views_N4 != frame_4) & (abs(boxes_N4 - views_N4) <= near_N1)).any(1)  # type: ignore[no-any-return]
 
 
-def _overlap(
+def _find_near(
     boxes_N4: NDArray[np.float32], views_N4: NDArray[np.float32], cut_N: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which boxes agree well enough to show one object: bool [N, N]."""
+    near_NN = np.empty((len(cut_N), len(cut_N)), np.bool_)
+    for start in range(0, len(cut_N), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        near_NN[rows] = _overlap(boxes_N4, views_N4, cut_N, rows) > _SAME_OBJECT
+    return near_NN
+
+
+def _overlap(
+    boxes_N4: NDArray[np.float32], views_N4: NDArray[np.float32], cut_N: NDArray[np.bool_], rows: slice
 ) -> NDArray[np.float32]:
-    """How far two boxes agree: float32 [N, N], 0 to 1.
+    """How far each of the boxes `rows` agrees with every box: float32 [R, N], 0 to 1.
 
     The intersection over union of what their views both see of them. Of a box that is cut off and one that is not: the
     part of the former that lies in the latter, since a network often takes a piece for smaller than it is.
     """
-    shared_NN = _shared_area(boxes_N4, boxes_N4)
-    seen_NN = _shared_area(boxes_N4, views_N4)
-    area_N = seen_NN.diagonal()
-    piece_NN = np.where(cut_N, area_N, area_N[:, None])
-    whole_NN = np.where(cut_N[:, None] == cut_N, seen_NN + seen_NN.T - shared_NN, piece_NN)
-    return shared_NN / whole_NN.clip(np.finfo(np.float32).tiny)  # type: ignore[no-any-return]
+    shared_RN = _shared_area(boxes_N4[rows], boxes_N4)
+    seen_RN, seen_NR = _shared_area(boxes_N4[rows], views_N4), _shared_area(boxes_N4, views_N4[rows])
+    sides_N2 = np.minimum(boxes_N4[:, 2:], views_N4[:, 2:]) - np.maximum(boxes_N4[:, :2], views_N4[:, :2])
+    area_N = sides_N2.clip(0).prod(1)
+    piece_RN = np.where(cut_N, area_N, area_N[rows, None])
+    whole_RN = np.where(cut_N[rows, None] == cut_N, seen_RN + seen_NR.T - shared_RN, piece_RN)
+    return shared_RN / whole_RN.clip(np.finfo(np.float32).tiny)  # type: ignore[no-any-return]
 
 
 def _shared_area(a_N4: NDArray[np.float32], b_N4: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -175,6 +176,24 @@ def test_whatever_is_found_nothing_is_lost_or_invented(rows: list[tuple[int, tup
             assert score in {row[1] for row in given}
             assert box[0] in {row[0][0] for row in given}
             assert box[3] in {row[0][3] for row in given}
+
+
+def test_comparing_many_boxes_takes_little_room() -> None:
+    generator, count = np.random.default_rng(0), 1200
+    found = []
+    for x1, y1, x2, y2 in VIEWS.tolist():
+        corners_N2 = generator.uniform(0, (x2 - x1 - 9, y2 - y1 - 9), (count // 5, 2)).astype(np.float32)
+        boxes_N4 = np.concatenate((corners_N2, corners_N2 + 9), 1)
+        labels_N, scores_N = generator.integers(0, 2, len(boxes_N4)), generator.random(len(boxes_N4), np.float32)
+        found.append(Detections(boxes_N4, labels_N, scores_N, NAMES))
+    tracemalloc.start()
+    try:
+        objects = join_objects(VIEWS, found, THRESHOLDS)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0 < len(objects) <= count
+    assert most < 10 * count**2  # bytes
 
 
 def test_types_are_those_of_a_view() -> None:
