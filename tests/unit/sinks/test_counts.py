@@ -8,9 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.counting import SceneCounter
 from pipeline.errors import SinkError
 from pipeline.sinks.counts import CountsSink
-from pipeline.types import Annotated, Classification, Counts, Frame, LineCount, Redacted, ZoneCount
+from pipeline.types import (
+    Annotated,
+    Classification,
+    Counts,
+    Detections,
+    Frame,
+    LineCount,
+    Recognised,
+    Redacted,
+    ZoneCount,
+)
+from pipeline.zones import Place, Places
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 NOTHING = Classification(np.empty(0, np.int64), np.empty(0, np.float32), ("cat",))
@@ -129,6 +141,29 @@ def test_runs_of_a_camera_are_appended_but_not_to_a_log_of_events(path: Path) ->
     path.write_text("source,frame,pts,place,event,track,label,dwell\n")
     with pytest.raises(SinkError, match="has other columns"):
         CountsSink(path, append=True)
+
+
+def test_what_a_counter_tells_is_booked_with_the_frame_that_tells_it(path: Path) -> None:
+    zone, line = Place("yard", ((0, 0), (0.5, 0), (0.5, 1), (0, 1))), Place("gate", ((0.5, 0.5), (1, 0.5)))
+    counter, sink = SceneCounter({0: Places((zone,), (line,))}, lost_after=1.0), CountsSink(path, every=10.0)
+    events = []
+    # The cat is last seen in the yard at 9.9. The dog goes over the gate, y = 50, and is clear of it at 10.1.
+    for pts, cat, dog in ((9.0, 60, 55.0), (9.9, 60, 49.9), (10.1, None, 40.0), (11.0, None, 40.0), (12.0, None, 40.0)):
+        places = [place for place in ((1, 20, cat), (2, 80, dog)) if place[2] is not None]
+        boxes_N4 = np.float32([(x - 5, y - 10, x + 5, y) for _, x, y in places])
+        tracks_N = np.array([track for track, *_ in places])
+        found = Detections(boxes_N4, tracks_N - 1, np.full(len(places), 0.9, np.float32), ("cat", "dog"), tracks_N)
+        told = counter(Recognised(Frame(np.zeros((100, 100, 3), np.uint8), "a.mp4", 0, pts), found))
+        events += [(event.kind, round(event.pts, 1)) for event in told.counts.events]
+        sink.write(Annotated(Redacted(told.frame, told.results, told.counts), IMAGE))
+    sink.close()
+    assert events == [("enter", 9.0), ("in", 9.9), ("lost", 9.9)]
+    assert table(path) == [
+        ("a.mp4", "0.0", "10.0", "yard", "zone", "cat", "1", "0", "1", "", "", ""),
+        ("a.mp4", "0.0", "10.0", "gate", "line", "", "", "", "", "", "0", "0"),
+        ("a.mp4", "10.0", "12.0", "yard", "zone", "cat", "0", "1", "0", "0.9", "", ""),
+        ("a.mp4", "10.0", "12.0", "gate", "line", "dog", "", "", "", "", "1", "0"),
+    ]
 
 
 @given(
