@@ -257,10 +257,14 @@ class Worker:
     Args:
         run: called with an event; returns soon after that is set.
         name: what messages call it.
+        failed: called when `run` has raised something.
     """
 
-    def __init__(self, run: Callable[[threading.Event], None], name: str) -> None:
+    def __init__(
+        self, run: Callable[[threading.Event], None], name: str, failed: Callable[[], None] = lambda: None
+    ) -> None:
         self._run = run
+        self._failed = failed
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._guard, name=f"onsight {name}", daemon=True)  # noqa: TID251
@@ -288,3 +292,4 @@ class Worker:
             self._run(self._stop)
         except BaseException as error:
             self._failure = error
+            self._failed()

@@ -88,9 +88,9 @@ class Cameras(Generic[S]):
             ConfigError: `spec` does not fit; the camera goes on as it was.
         """
         with self._lock:
-            before = self._streams[name]
+            if name not in self._specs:
+                raise KeyError(name)
             self._watch(name, spec)
-            self._end(before)
 
     def remove(self, name: str) -> None:
         """Watches it no more.
@@ -99,26 +99,36 @@ class Cameras(Generic[S]):
             KeyError: there is none of that name.
         """
         with self._lock:
-            self._end(self._streams.pop(name))
             del self._specs[name]
+            self._end(self._streams.pop(name))
 
-    def become(self, specs: Mapping[str, S]) -> None:
-        """These are the cameras from now on; those whose spec is the same are not touched.
+    def become(self, specs: Mapping[str, S], *, anew: bool = False) -> None:
+        """These are the cameras from now on; those whose spec is the same are not touched, unless all open `anew`.
 
         Raises:
-            ConfigError: a spec does not fit; those before it have been changed.
+            ConfigError: a spec does not fit; nothing has changed.
         """
         with self._lock:
+            wanted = {name: spec for name, spec in specs.items() if anew or self._specs.get(name) != spec}
+            opened: dict[str, tuple[int, Watched]] = {}
+            try:
+                for name, spec in wanted.items():
+                    stream = next(self._numbers)
+                    opened[name] = stream, self._open(name, spec, stream)
+            except ConfigError:
+                for _, watched in opened.values():
+                    watched.close()
+                raise
             for name in self._specs.keys() - specs.keys():
                 self.remove(name)
-            for name, spec in specs.items():
-                if name not in self._specs:
-                    self.add(name, spec)
-                elif self._specs[name] != spec:
-                    self.change(name, spec)
+            for name, (stream, watched) in opened.items():
+                self._put(name, specs[name], stream, watched)
 
-    def run(self) -> None:
+    def run(self, ending: Callable[[], None] = lambda: None) -> None:
         """Works on the cameras' frames until `stop` is set.
+
+        Args:
+            ending: called when the end has come, before anything that takes its time.
 
         Raises:
             Whatever a stage, a sink or the model raised.
@@ -129,6 +139,7 @@ class Cameras(Generic[S]):
                     watched, _ = self._watched.get(recognised.frame.stream, (None, None))
                     if watched is not None:
                         watched.take(recognised)
+                ending()
         finally:
             with self._lock:
                 for watched, _ in self._watched.values():
@@ -138,11 +149,17 @@ class Cameras(Generic[S]):
 
     def _watch(self, name: str, spec: S) -> None:
         stream = next(self._numbers)
-        watched = self._open(name, spec, stream)
+        self._put(name, spec, stream, self._open(name, spec, stream))
+
+    def _put(self, name: str, spec: S, stream: int, watched: Watched) -> None:
+        """Feeds an opened camera, in the place of the one of its name."""
+        before = self._streams.get(name)
         lane = self._channel.feed(watched.source.frames, newest=True, name=f"camera {name}")
         watched.dropped = lambda: lane.dropped
         self._watched[stream] = watched, lane
         self._streams[name], self._specs[name] = stream, spec
+        if before is not None:
+            self._end(before)
 
     def _end(self, stream: int) -> None:
         watched, lane = self._watched.pop(stream)

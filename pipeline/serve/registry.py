@@ -30,16 +30,19 @@ class Registry:
         self._lock = Lock()
         self._own = _read(file)  # None: removed
 
-    def configure(self, specs: Mapping[str, CameraSpec]) -> None:
-        """Takes over the cameras of a configuration.
+    def configure(self, specs: Mapping[str, CameraSpec], *, anew: bool = False) -> None:
+        """Takes over the cameras of a configuration. See `Cameras.become`.
 
         Raises:
-            ConfigError: a camera cannot be opened as it says.
+            ConfigError: a camera cannot be opened as it says; nothing has changed.
         """
         with self._lock:
             wanted = {**specs, **{name: read_camera(spec) for name, spec in self._own.items() if spec is not None}}
             removed = {name for name, spec in self._own.items() if spec is None}
-            self._cameras.become({name: spec for name, spec in wanted.items() if name not in removed})
+            kept = {name: spec for name, spec in wanted.items() if name not in removed}
+            if overruled := sorted(specs.keys() & self._own.keys()):
+                _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
+            self._cameras.become(kept, anew=anew)
 
     def status(self) -> list[CameraStatus]:
         return self._cameras.status()

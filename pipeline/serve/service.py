@@ -32,6 +32,7 @@ from pipeline.serve.web.settings import WebSettings, recording_notice
 
 _ATTEND = 1.0  # seconds
 _DAY = 86400.0
+_RESTARTING = sorted(ServeConfig.model_fields.keys() - {"cameras", "rules"})
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,11 +65,11 @@ def serve(
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))
         registry.configure(config.cameras)
-        stack.callback(Worker(_Attendant(cameras, registry, opener, news, reread), "attendant").close)
+        attendant = _Attendant(cameras, registry, opener, news, reread, config)
+        stack.callback(Worker(attendant, "attendant", stop.set).close)
         tell(server.url, eye)
         with schedule.opencv_threads(schedule.available_cores()):
-            cameras.run()
-        server.end()
+            cameras.run(server.end)
 
 
 def _open_store(config: ServeConfig, stack: ExitStack) -> EventStore:
@@ -122,6 +123,7 @@ class _Attendant:
     opener: Opener
     news: News
     reread: Callable[[], ServeConfig | None]
+    config: ServeConfig
 
     def __call__(self, stop: threading.Event) -> None:
         while not stop.wait(_ATTEND):
@@ -132,11 +134,15 @@ class _Attendant:
             self.news.report(status)
 
     def _take_over(self, config: ServeConfig) -> None:
+        before, self.opener.rules = self.opener.rules, config.rules
         try:
-            if tuple(config.rules) != tuple(self.opener.rules):
-                self.opener.rules = config.rules
-                self.registry.configure({})  # every camera is opened anew, with the new rules
-            self.registry.configure(config.cameras)
-            _LOG.warning("the configuration was read again")
+            self.registry.configure(config.cameras, anew=True)  # files of masks and zones may have changed, too
         except OnsightError as error:
-            _LOG.error("the new configuration cannot be used: %s", error)
+            self.opener.rules = before
+            _LOG.error("the new configuration cannot be used, all stays as it was: %s", error)
+            return
+        kept = [key for key in _RESTARTING if getattr(config, key) != getattr(self.config, key)]
+        if kept:
+            _LOG.error("the configuration was read again, but a restart is needed for: %s", ", ".join(kept))
+        else:
+            _LOG.warning("the configuration was read again")

@@ -62,11 +62,11 @@ class One:
     draws = True
 
     def __init__(self, shown: Shown, name: str) -> None:
-        self.shown, self.name = shown, name
+        self.shown, self.name, self.closed = shown, name, False
 
     def write(self, item: Annotated) -> None:
         with self.shown.came:
-            assert self.name not in self.shown.closed
+            assert not self.closed
             self.shown.frames[self.name] = self.shown.frames.get(self.name, 0) + 1
             self.shown.came.notify_all()
 
@@ -74,6 +74,7 @@ class One:
         self.shown.paused.append(self.name)
 
     def close(self, whole: bool = True) -> None:
+        self.closed = True
         self.shown.closed.append(self.name)
 
 
@@ -172,6 +173,28 @@ def test_a_new_configuration_touches_only_what_differs(watching):
         shown.wait_for(name)
     assert sorted(shown.closed) == ["a", "c"]
     assert cameras.specs == {"b": "b", "c": "other c", "d": "d"}
+
+
+def test_a_configuration_that_does_not_fit_changes_nothing(watching):
+    cameras, shown = watching.cameras, watching.shown
+    cameras.become({"a": "a", "b": "b"})
+    with pytest.raises(ConfigError, match="this cannot be"):
+        cameras.become({"b": "other b", "c": "bad"})
+    shown.wait_for("a")
+    shown.wait_for("b")
+    assert cameras.specs == {"a": "a", "b": "b"}
+    assert shown.closed == ["other b"]  # it was opened, but never watched
+
+
+def test_all_cameras_may_be_opened_anew(watching):
+    cameras, shown = watching.cameras, watching.shown
+    cameras.become({"a": "a"})
+    shown.wait_for("a")
+    cameras.become({"a": "a"})
+    assert shown.closed == []
+    cameras.become({"a": "a"}, anew=True)
+    assert shown.closed == ["a"]
+    shown.wait_for("a")
 
 
 def test_drops_are_counted_per_camera(watching):
