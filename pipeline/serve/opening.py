@@ -22,6 +22,8 @@ from pipeline.sources.base import Source
 from pipeline.sources.live import Camera
 from pipeline.zones import Places, read_zones, settle_zones
 
+_MOST_WEBCAMS = 100
+
 
 @dataclass
 class Opener:
@@ -67,7 +69,7 @@ class Opener:
 
 
 def _target(source: str) -> int | str:
-    if source.isdecimal():
+    if source.isdecimal() and int(source) < _MOST_WEBCAMS:
         return int(source)
     if not source.lower().startswith(("rtsp://", "rtsps://", "http://", "https://")):
         raise ConfigError("a camera is the number of a webcam, or an rtsp:// or http:// URL")

@@ -132,7 +132,10 @@ class Camera:
                         wait = self._timing.first_wait
                         yield Frame(image, self.name, index, times.stamp(own), self.stream)
                         index += 1
-            except Lost as lost:
+            except Exception as error:  # a camera fails alone, whatever its driver or decoder comes up with
+                lost = error if isinstance(error, Lost) else Lost(f"{type(error).__name__}: {error}", lasting=True)
+                if lost is not error:
+                    _LOG.error("%s failed in an unforeseen way", self.name, exc_info=error)
                 if not stop.is_set():
                     self._mourn(lost)
                     stop.wait((self._timing.longest_wait if lost.lasting else wait) * random.uniform(0.75, 1.25))
