@@ -35,6 +35,8 @@ def serve(config: Path | None, demo: bool) -> int:
     if (config is None) is not demo:
         raise ConfigError("give the YAML file of the cameras, or --demo to try it without one")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for chatty in ("alembic", "httpx", "httpcore"):  # and webhooks' addresses are nobody's business
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     with needing("serve"):
         from pipeline.serve.config import read_config
         from pipeline.serve.demo import demo_config

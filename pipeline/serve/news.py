@@ -1,4 +1,4 @@
-"""Brings events to who is to be told: a thread of its own, so that nobody who is slow or away holds up the cameras."""
+"""Brings events to who is to be told, on threads of its own: nobody who is slow or away holds up the cameras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from pipeline.channel import Worker
 from pipeline.errors import OnsightError
@@ -16,6 +17,7 @@ from pipeline.serve.notify.webhook import Webhooks
 from pipeline.serve.types import CameraStatus, Event
 
 _EVERY = 0.25  # seconds
+_PATIENCE = 1.0  # seconds; a receiver that answers slowly is not waited for at the end: it gets the message again
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,13 +39,15 @@ class News:
         self._mqtt = mqtt
         self._thumbnail = thumbnail
         self._events: deque[Event] = deque()
+        self._told = ""
         if mqtt is not None:
             mqtt.start()
-        self._worker = Worker(self._work, "notifications")
+        self._workers = [Worker(self._tell_on, "notifications"), Worker(self._deliver_on, "webhooks")]
 
     def tell(self, event: Event) -> None:
         """An event has begun or, with its `end`, ended. Returns at once."""
-        self._worker.check()
+        for worker in self._workers:
+            worker.check()
         self._events.append(event)
 
     def watch(self, rules: Mapping[str, Sequence[str]]) -> None:
@@ -58,25 +62,30 @@ class News:
 
     def close(self) -> None:
         """Tells what waits, and ends. Webhooks that do not take it now get it at the next start."""
-        self._worker.close()
+        for worker in self._workers:
+            worker.end()
+        for worker in self._workers:
+            worker.close(_PATIENCE)
         if self._webhooks is not None:
             self._webhooks.close()
         if self._mqtt is not None:
             self._mqtt.close()
 
-    def _work(self, stop: threading.Event) -> None:
+    def _tell_on(self, stop: threading.Event) -> None:
         while not stop.wait(_EVERY):
             self._tell_all()
-            self._deliver()
         self._tell_all()
+
+    def _deliver_on(self, stop: threading.Event) -> None:
+        while self._webhooks is not None and not stop.wait(_EVERY):
+            with self._surviving():
+                self._webhooks.deliver(time.time(), stop)
 
     def _tell_all(self) -> None:
         while self._events:
             event = self._events.popleft()
-            try:
+            with self._surviving():
                 self._tell(event, "started" if event.end is None else "ended")
-            except OnsightError as error:
-                _LOG.error("event %s was not told: %s", event.id, error)
 
     def _tell(self, event: Event, moment: Moment) -> None:
         if self._webhooks is not None:
@@ -84,6 +93,14 @@ class News:
         if self._mqtt is not None:
             self._mqtt.tell(moment, event, self._thumbnail(event) if moment == "ended" else None)
 
-    def _deliver(self) -> None:
-        if self._webhooks is not None:
-            self._webhooks.deliver(time.time())
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """A disk that is full, or a file that is gone, costs notifications, not watching."""
+        try:
+            yield
+        except (OnsightError, OSError) as error:
+            if str(error) != self._told:
+                _LOG.error("notifications: %s", error)
+            self._told = str(error)
+        else:
+            self._told = ""

@@ -16,7 +16,7 @@ def _fetch(value: Any) -> Any:
     if value.keys() == {"env"}:
         found = os.environ.get(str(value["env"]))
         if not found:
-            raise ValueError(f"the environment variable {value['env']} is not set or empty")
+            raise ValueError(f"the environment variable {value['env']!r} is not set or empty")
         return found
     if value.keys() == {"file"}:
         try:
@@ -24,7 +24,7 @@ def _fetch(value: Any) -> Any:
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the secret's file cannot be read: {error}") from None
         if not found:
-            raise ValueError(f"the secret's file {value['file']} is empty")
+            raise ValueError(f"the secret's file {str(value['file'])!r} is empty")
         return found
     raise ValueError("write the secret as text, as {env: NAME}, or as {file: PATH}")
 

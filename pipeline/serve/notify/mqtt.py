@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import ssl
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -18,7 +19,7 @@ from pipeline.serve.notify.discovery import OFF, OFFLINE, ON, ONLINE, Topics, de
 from pipeline.serve.notify.messages import Moment, to_message
 from pipeline.serve.types import CameraStatus, Event
 
-_QUEUED = 1000  # events that wait for a broker that is away; older ones go first
+_QUEUED = 1000  # messages that wait for a broker that is away; older ones go first
 _WAITS = (1, 120)  # seconds between tries to reconnect, doubling
 _KEEP_ALIVE = 30
 _AT_LEAST_ONCE = 1
@@ -44,6 +45,8 @@ class Mqtt:
         self._standing: dict[str, str | bytes] = {}  # what is retained, by topic
         self._lasting: Counter[tuple[str, str]] = Counter()  # events that last, by camera and rule
         self._rules: dict[str, Sequence[str]] = {}
+        self._missed: deque[tuple[str, str]] = deque(maxlen=_QUEUED)
+        self._lock = Lock()  # the client tells of connections on a thread of its own
         self._client = self._make_client()
         self.watch(rules)
 
@@ -51,7 +54,6 @@ class Mqtt:
         config = self._config
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"onsight-{config.node}", clean_session=True)
         client.will_set(self._topics.status, OFFLINE, _AT_LEAST_ONCE, retain=True)
-        client.max_queued_messages_set(_QUEUED)
         client.reconnect_delay_set(*_WAITS)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
@@ -90,11 +92,12 @@ class Mqtt:
                 self._stand(self._topics.rule(camera, name), ON if self._lasting[camera, name] else OFF)
 
     def tell(self, moment: Moment, event: Event, thumbnail: bytes | None = None) -> None:
-        """Publishes that an event has started or ended; `thumbnail` is a JPEG."""
+        """Publishes that an event has started or ended; `thumbnail` is a JPEG. Of a camera that is gone, nothing."""
+        if event.camera not in self._rules:
+            return
         message = to_message(moment, event)
-        self._client.publish(self._topics.events, json.dumps(message), _AT_LEAST_ONCE)
-        happened = {"event_type": moment, **message["data"]}
-        self._client.publish(self._topics.happened(event.camera), json.dumps(happened), _AT_LEAST_ONCE)
+        self._happen(self._topics.events, message)
+        self._happen(self._topics.happened(event.camera), {"event_type": moment, **message["data"]})
         self._lasting[event.camera, event.rule] += 1 if moment == "started" else -1
         lasts = self._lasting[event.camera, event.rule] > 0
         self._stand(self._topics.rule(event.camera, event.rule), ON if lasts else OFF)
@@ -111,24 +114,36 @@ class Mqtt:
         gone += [self._topics.rule(camera, name) for name in self._rules[camera]]
         gone += [self._discovery_topic(camera)] if self._config.discovery else []
         for topic in gone:
-            self._standing.pop(topic, None)
+            with self._lock:
+                self._standing.pop(topic, None)
             self._client.publish(topic, b"", _AT_LEAST_ONCE, retain=True)
 
     def _discovery_topic(self, camera: str) -> str:
         return f"{self._config.discovery}/device/{self._config.node}_{slug(camera)}/config"
 
+    def _happen(self, topic: str, message: dict[str, Any]) -> None:
+        with self._lock:
+            if self._client.is_connected():
+                self._client.publish(topic, json.dumps(message), _AT_LEAST_ONCE)
+            else:
+                self._missed.append((topic, json.dumps(message)))
+
     def _stand(self, topic: str, payload: str | bytes) -> None:
-        if self._standing.get(topic) == payload:
-            return
-        self._standing[topic] = payload
-        if self._client.is_connected():
-            self._client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
+        with self._lock:
+            if self._standing.get(topic) == payload:
+                return
+            self._standing[topic] = payload
+            if self._client.is_connected():
+                self._client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
 
     def _connected(self, client: paho.Client, *_: Any) -> None:
         _LOG.info("MQTT broker %s: connected", self._config.host)
-        for topic, payload in list(self._standing.items()):
-            client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
-        client.publish(self._topics.status, ONLINE, _AT_LEAST_ONCE, retain=True)
+        with self._lock:
+            for topic, payload in self._standing.items():
+                client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
+            client.publish(self._topics.status, ONLINE, _AT_LEAST_ONCE, retain=True)
+            while self._missed:
+                client.publish(*self._missed.popleft(), _AT_LEAST_ONCE)
 
     def _disconnected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, *_: Any) -> None:
         if reason.is_failure:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, create_engine, event, func, select
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, create_engine, event, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -49,44 +50,47 @@ class Outbox:
     def __init__(self, file: Path) -> None:
         self._engine = create_engine(f"sqlite:///{file}")
         event.listen(self._engine, "connect", _set_up)
-        try:
+        self._file = file
+        with self._explained():
             _METADATA.create_all(self._engine)
-        except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", error))
-            raise SinkError(f"the queue of notifications {file} cannot be opened: {reason}") from None
 
     def put(self, target: str, id: str, body: str, now: float) -> None:
         """Adds a message, due now."""
-        with self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             connection.execute(_MESSAGES.insert().values(target=target, id=id, body=body, put=now, due=now, tries=0))
 
     def due(self, target: str, now: float, limit: int = 20) -> list[Message]:
         """The messages to `target` that are due, oldest first."""
         wanted = select(_MESSAGES).where(_MESSAGES.c.target == target, _MESSAGES.c.due <= now)
-        with self._engine.connect() as connection:
+        with self._explained(), self._engine.connect() as connection:
             return [Message(**row) for row in connection.execute(wanted.order_by("number").limit(limit)).mappings()]
 
     def remove(self, message: Message) -> None:
-        with self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             connection.execute(_MESSAGES.delete().where(_MESSAGES.c.number == message.number))
 
     def postpone(self, message: Message, due: float) -> None:
         """Notes a try that failed, and when the next one is due."""
         change = _MESSAGES.update().where(_MESSAGES.c.number == message.number)
-        with self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             connection.execute(change.values(due=due, tries=message.tries + 1))
 
     def keep_only(self, targets: Sequence[str]) -> int:
         """Removes messages to anyone else, who is in the configuration no more. Returns how many."""
-        with self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             return connection.execute(_MESSAGES.delete().where(_MESSAGES.c.target.not_in(targets))).rowcount
-
-    def waiting(self) -> int:
-        with self._engine.connect() as connection:
-            return connection.execute(select(func.count()).select_from(_MESSAGES)).scalar_one()
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Says in one line what is wrong with the file."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error))
+            raise SinkError(f"the queue of notifications {self._file} cannot be used: {reason}") from None
 
 
 def _set_up(connection: object, _: ConnectionPoolEntry) -> None:

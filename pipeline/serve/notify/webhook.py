@@ -11,6 +11,7 @@ import binascii
 import json
 import logging
 import random
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
@@ -24,7 +25,6 @@ from pipeline.serve.notify.messages import Moment, to_message
 from pipeline.serve.notify.outbox import Message, Outbox
 from pipeline.serve.secrets import Secret
 from pipeline.serve.types import Event
-from pipeline.sources.live import hide_credentials
 
 TIMEOUT = 10.0
 """Seconds that a receiver has to answer."""
@@ -48,18 +48,22 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _check_url(url: str) -> str:
-    if not url.lower().startswith(("http://", "https://")) or not httpx.URL(url).host:
+def _check_url(secret: SecretStr) -> SecretStr:
+    try:
+        url = httpx.URL(secret.get_secret_value())
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
         raise ValueError("a webhook is an http:// or https:// URL")
-    return url
+    return secret
 
 
 class WebhookConfig(BaseModel):
-    """Who is told: at `url`, about events of these rules, cameras and labels (none: of all)."""
+    """Who is told about events of these rules, cameras and labels (none: of all). Many a `url` holds a token."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: Annotated[str, AfterValidator(_check_url)]
+    url: Annotated[Secret, AfterValidator(_check_url)]
     secret: Annotated[Secret, AfterValidator(_check_secret)]
     rules: Names = ()
     cameras: Names = ()
@@ -91,26 +95,29 @@ class Webhooks:
             if hook.wants(event):
                 self._outbox.put(name, f"{event.id}.{moment}", body, now)
 
-    def deliver(self, now: float) -> int:
-        """Sends what is due. A receiver that cannot be reached is left alone until its next message is due; the others
-        do not wait for it. Returns how many messages were taken.
+    def deliver(self, now: float, stop: threading.Event | None = None) -> int:
+        """Sends what is due, until `stop` is set. Who did not take a message gets no other one in this call.
+
+        Returns: how many messages were taken.
         """
-        return sum(self._deliver_to(name, hook, now) for name, hook in self._hooks.items())
+        stop = stop or threading.Event()
+        return sum(self._deliver_to(name, hook, now, stop) for name, hook in self._hooks.items())
 
     def close(self) -> None:
         self._client.close()
 
-    def _deliver_to(self, name: str, hook: WebhookConfig, now: float) -> int:
+    def _deliver_to(self, name: str, hook: WebhookConfig, now: float, stop: threading.Event) -> int:
         taken = 0
-        for message in self._outbox.due(name, now):
+        for message in [] if stop.is_set() else self._outbox.due(name, now):
+            if stop.is_set():
+                break
             status, reason = self._post(hook, message, now)
             if status is not None and httpx.codes.is_success(status):
                 self._outbox.remove(message)
                 taken += 1
                 continue
             self._try_later(name, message, now, reason, gone=status == httpx.codes.GONE)
-            if status is None:
-                break
+            break
         return taken
 
     def _post(self, hook: WebhookConfig, message: Message, now: float) -> tuple[int | None, str]:
@@ -123,14 +130,15 @@ class Webhooks:
             "webhook-timestamp": str(int(now)),
             "webhook-signature": signer.sign(message.id, datetime.fromtimestamp(int(now), UTC), message.body),
         }
+        url = hook.url.get_secret_value()
         try:
-            answer = self._client.post(hook.url, content=message.body.encode(), headers=headers)
+            with self._client.stream("POST", url, content=message.body.encode(), headers=headers) as answer:
+                return answer.status_code, f"it answered {answer.status_code}"
         except httpx.HTTPError as error:
-            return None, f"{type(error).__name__}: {error}"
-        return answer.status_code, f"it answered {answer.status_code}"
+            return None, type(error).__name__
 
     def _try_later(self, name: str, message: Message, now: float, reason: str, gone: bool) -> None:
-        where = f"webhook {name} ({hide_credentials(self._hooks[name].url)})"
+        where = f"webhook {name} ({httpx.URL(self._hooks[name].url.get_secret_value()).host})"
         if gone or now - message.put > GIVE_UP:
             _LOG.error("%s never took %s: %s", where, message.id, reason)
             self._outbox.remove(message)

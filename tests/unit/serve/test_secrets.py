@@ -27,7 +27,7 @@ def test_it_is_not_shown():
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"env": "ONSIGHT_NOT_SET"}, "the environment variable ONSIGHT_NOT_SET is not set or empty"),
+        ({"env": "ONSIGHT_NOT_SET"}, "the environment variable 'ONSIGHT_NOT_SET' is not set or empty"),
         ({"file": "/nowhere/secret"}, "cannot be read"),
         ({"file": "/dev/null"}, "is empty"),
         ({"vault": "x"}, "write the secret as text"),
