@@ -41,7 +41,10 @@ class Files:
         Raises:
             StoreError: another one is.
         """
-        self._lock = open(self.folder / "watching.lock", "a")  # noqa: SIM115
+        try:
+            self._lock = open(self.folder / "watching.lock", "a")  # noqa: SIM115
+        except OSError as error:
+            raise StoreError(f"the folder {self.folder} for events cannot be written: {error.strerror}") from None
         try:
             _lock(self._lock)
         except OSError:

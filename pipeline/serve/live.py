@@ -64,6 +64,11 @@ class Live:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._tell, camera)
 
+    def forget(self, camera: str) -> None:
+        """No frame of `camera` is the newest any more: it is lost, or is opened anew."""
+        if (feed := self._feeds.get(camera)) is not None:
+            feed.newest = None
+
     def sink(self, camera: str) -> LiveSink:
         """The sink of one camera's pipeline."""
         return LiveSink(self, camera)
@@ -186,5 +191,10 @@ class LiveSink:
     def write(self, item: Annotated) -> None:
         self._live.publish(self._camera, item)
 
+    def pause(self) -> None:
+        """The camera gives no pictures: who begins to watch is not shown an old one."""
+        self._live.forget(self._camera)
+
     def close(self, whole: bool = True) -> None:
-        """Nothing is to be ended: viewers wait for the next frame of this camera."""
+        """Viewers wait for the next frame of this camera."""
+        self._live.forget(self._camera)

@@ -53,15 +53,18 @@ class PacketReader:
         self._url = url
         self._name = hide_credentials(url)
         self._recorder = recorder
+        self._ended: float | None = None
         self._worker = Worker(self._read, f"packets of {self._name}")
 
     def end(self) -> None:
         """Tells the connection to end, and does not wait."""
+        self._ended = time.monotonic()
         self._worker.end()
 
     def close(self) -> None:
-        """Ends the connection, and the clips."""
-        self._worker.close(_PATIENCE)
+        """Ends the connection, and the clips; waits a second at most, counted from `end`."""
+        since = time.monotonic() if self._ended is None else self._ended
+        self._worker.close(max(0.0, since + _PATIENCE - time.monotonic()))
 
     def _read(self, stop: threading.Event) -> None:
         timing = Timing()
@@ -84,20 +87,22 @@ class PacketReader:
             wait = min(2 * wait, timing.longest_wait)
 
     def _copy(self, stop: threading.Event) -> None:
-        options = {"rtsp_transport": "tcp"} if self._url.lower().startswith("rtsp") else {}
+        rtsp = self._url.lower().startswith("rtsp")
+        options = {"rtsp_transport": "tcp", "allowed_media_types": "video"} if rtsp else {}
         with av.open(self._url, timeout=TIMEOUT, options=options, metadata_errors="replace") as container:
             stream = video_stream(container)
-            if stream is None or stream.codec_context.name not in _CODECS:
-                codec = "no video" if stream is None else stream.codec_context.name
-                _LOG.error("%s sends %s: clips are cut from %s only", self._name, codec, ", ".join(sorted(_CODECS)))
-                stop.wait()
+            codec = stream and stream.codec_context and stream.codec_context.name  # there is none of an unknown codec
+            if stream is not None and codec in _CODECS:
+                self._recorder.connect(lambda output: output.add_stream_from_template(stream, True))
+                for packet in container.demux(stream):
+                    if stop.is_set():
+                        return
+                    if packet.size:
+                        self._recorder.add(packet, time.time())
                 return
-            self._recorder.connect(lambda output: output.add_stream_from_template(stream, True))
-            for packet in container.demux(stream):
-                if stop.is_set():
-                    return
-                if packet.size:
-                    self._recorder.add(packet, time.time())
+        known = ", ".join(sorted(_CODECS))
+        _LOG.error("%s sends %s: clips are cut from %s only", self._name, codec or "no video that is known", known)
+        stop.wait()
 
 
 class FrameEncoder:
@@ -128,6 +133,13 @@ class FrameEncoder:
             self._key_frame_due = pts + _KEY_FRAME_SECONDS
         for packet in self._encoder.encode(frame):
             self._recorder.add(packet, time.time())
+
+    def pause(self) -> None:
+        """No pictures come for now: clips end, and what comes later does not continue them."""
+        if self._encoder is not None:
+            self._picture = self._encoder = None
+            self._key_frame_due = 0.0
+            self._recorder.close()
 
     def close(self) -> None:
         """Ends the clips."""

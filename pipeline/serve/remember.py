@@ -40,6 +40,8 @@ class MemorySink:
         """The camera gives no pictures: what lasted has ended."""
         for event in self._memory.close():
             self._tell(event)
+        if isinstance(self._clips, FrameEncoder):
+            self._clips.pause()
 
     def end(self) -> None:
         """Closing comes soon."""

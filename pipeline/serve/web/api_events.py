@@ -16,7 +16,7 @@ from pipeline.serve.web.wire import EventOut, EventPage, Moment, Problem, Text
 router = APIRouter(prefix="/api/events", tags=["events"])
 
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none (any more)"}}
-_NEVER_CHANGES = {"Cache-Control": "private, max-age=86400, immutable"}
+_ASK_AGAIN = {"Cache-Control": "private, no-cache"}  # it may become better, or be deleted; the ETag makes asking cheap
 
 
 def _binary(media_type: str, what: str) -> dict[int | str, dict[str, Any]]:
@@ -72,7 +72,7 @@ def get_thumbnail(id: Text, its: Its, who: Who) -> FileResponse:
     event = _find(its, id)
     path = _there(its.events.thumbnail_path(event))
     its.journal.viewed(who, "view thumbnail", _about(event))
-    return FileResponse(path, media_type="image/jpeg", headers=_NEVER_CHANGES)
+    return FileResponse(path, media_type="image/jpeg", headers=_ASK_AGAIN)
 
 
 @router.get("/{id}/clip", response_class=FileResponse, responses=_binary("video/mp4", "mp4") | _RANGES)
