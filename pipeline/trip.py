@@ -108,7 +108,9 @@ def settle_recognition(config: Recognition, contract: ModelContract) -> Settings
 def _schedule(config: RunConfig, live: bool, gpu: bool) -> schedule.Schedule:
     latency = live if config.mode == "auto" else config.mode == "latency"
     if latency and (config.workers or 1) > 1:
-        raise ConfigError("'workers' are for the mode throughput: add --mode throughput, which live sources need told")
+        raise ConfigError(
+            "one worker has all cores in the mode latency, which live sources have: add --mode throughput"
+        )
     return schedule.plan(latency=latency, gpu=gpu, workers=config.workers, batch=config.batch)
 
 

@@ -16,7 +16,7 @@ from pipeline.model import OnnxModel
 from pipeline.schedule import DECODE_THREADS
 from pipeline.sources import Source, open_source
 from pipeline.sources.synthetic import PREFIX
-from pipeline.terms import Device
+from pipeline.terms import Device, Preset
 
 _SYNTHETIC_FRAMES = 300
 _SIZE = re.compile(r"\d+x\d+")
@@ -24,19 +24,24 @@ _SIZE = re.compile(r"\d+x\d+")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`spec` names a source that can be read again and again, with `clip.frames` frames a time."""
+    """`spec` names a source that can be read again and again, with `clip.frames` frames a time.
+
+    `preset`: of the encoder; `auto` where it is still to be found.
+    """
 
     spec: str
     model: Path
     device: Device
     encode: bool
     clip: ClipFacts
+    preset: Preset = "auto"
 
     def config(self, folder: str, sources: tuple[str, ...]) -> RunConfig:
         """`onsight run` of `sources`, its records and labelled videos going into `folder`."""
         flags: dict[str, Any] = {"records": f"{folder}/records.jsonl"}
         if self.encode:
             flags["output"] = folder if len(sources) > 1 else f"{folder}/labelled.mp4"
+            flags["preset"] = self.preset
         return build_config({"sources": sources, "model": self.model, "device": self.device, **flags})
 
     def loops(self, frames: int) -> int:

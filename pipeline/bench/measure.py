@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from pipeline.bench.result import Alone, Batch, Bench, Percentiles, Spread, Stre
 from pipeline.bench.spans import STAGES, Span, ages, milliseconds
 from pipeline.bench.streams import Watched, judge_run, run_streams, sum_up
 from pipeline.bench.whole import Run, run_clip
+from pipeline.terms import Preset
 
 WARM_UP = 2.0
 """Seconds, or those of a round if they are less."""
@@ -75,6 +76,7 @@ class _Session:
             model=model_facts(self.model),
             clip=self._job.clip,
             encode=self._job.encode,
+            preset=self._warm_up.preset,
             seconds=self._plan.seconds,
             rounds=self._plan.rounds,
             warm_up_frames=self._warm_up.frames,
@@ -88,6 +90,8 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
     """A benchmark of the clip, and the spans of the last round."""
     tell("warm-up")
     warm_up = run_clip(job, None, seconds=min(WARM_UP, plan.seconds))
+    if warm_up.preset is not None:  # else each round, and the stages alone, might find another one
+        job = replace(job, preset=cast(Preset, warm_up.preset))
     frames = max(1, round(plan.seconds * (warm_up.rate or warm_up.fps)))
     session = _Session(job, plan, warm_up)
     rounds: list[_Round] = []
@@ -108,7 +112,8 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         for batch in stages.batches(plan.batches):
             calls.setdefault(batch, []).append(stages.infer(batch, _BATCH_PART * plan.seconds))
         session.watch.sample()
-    costs = [Cost(_per_frame(lap, lap.wall), _per_frame(lap, lap.cpu)) for lap in laps]
+    batches = [list(each) for each in zip(*calls.values(), strict=True)] if session.on_gpu else [[] for _ in laps]
+    costs = [_cost(lap, each) for lap, each in zip(laps, batches, strict=True)]
     limit = find_limit(costs, session.machine.usable_cores, session.on_gpu)
     whole = _sum_up_rounds(rounds, peak, [cost.ms["infer"] for cost in costs] if session.on_gpu else None)
     bench = session.sum_up(
@@ -176,6 +181,14 @@ def _sum_up_batch(batch: int, calls: Sequence[Call]) -> Batch:
         ms=Spread.of([1000 * call.wall for call in calls]),
         cpu_ms=Spread.of([1000 * call.cpu for call in calls]),
     )
+
+
+def _cost(lap: Laps, batches: Sequence[Call]) -> Cost:
+    """`batches`: inferences by batches that the run may make in place of single frames; the best one counts."""
+    ms = _per_frame(lap, lap.wall)
+    if batches:
+        ms["infer"] = 1000 * min(call.wall for call in batches)
+    return Cost(ms, _per_frame(lap, lap.cpu))
 
 
 def _per_frame(lap: Laps, seconds: dict[str, float]) -> dict[str, float]:

@@ -198,6 +198,7 @@ class Bench(_Part):
     model: ModelFacts
     clip: ClipFacts
     encode: bool
+    preset: str | None = None
     seconds: float
     rounds: int
     warm_up_frames: int

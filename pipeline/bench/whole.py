@@ -19,7 +19,10 @@ from pipeline.types import Annotated
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run that is over. `rate` is that of its frames once the first was written, `seconds` are all of it."""
+    """One run that is over. `rate` is that of its frames once the first was written, `seconds` are all of it.
+
+    `preset`: of its labelled video; None: there is none.
+    """
 
     frames: int
     seconds: float
@@ -28,6 +31,7 @@ class Run:
     rate: float
     model: OnnxModel
     spans: list[Span]
+    preset: str | None = None
 
     @property
     def fps(self) -> float:
@@ -59,7 +63,9 @@ def run_sources(
     if summary.errors:
         raise summary.errors[0]
     assert end.model is not None
-    return Run(summary.frames, summary.seconds, cpu_seconds, summary.dropped, end.rate, end.model, spans.split())
+    preset = summary.sources[0].preset
+    dropped, seen = summary.dropped, spans.split()
+    return Run(summary.frames, summary.seconds, cpu_seconds, dropped, end.rate, end.model, seen, preset)
 
 
 class _End:

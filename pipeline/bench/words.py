@@ -46,7 +46,8 @@ def what_was_measured(bench: Bench) -> Iterator[str]:
     rounds = f"{bench.rounds} round{'s' if bench.rounds > 1 else ''}"
     each = f"{bench.whole.frames} frames" if bench.whole else f"{bench.seconds:g} s"
     read = f", the clip read {bench.loops} times in each" if bench.loops > 1 else ""
-    written = "records and labelled video" if bench.encode else "records"
+    preset = f" ({bench.preset})" if bench.preset else ""
+    written = f"records and labelled video{preset}" if bench.encode else "records"
     yield (
         f"{rounds} of {each} after a warm-up of {bench.warm_up_frames} frames{read}; {written} go to a temporary folder"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Sequence
 from fractions import Fraction
 from time import perf_counter, process_time, thread_time
 
@@ -19,6 +20,7 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
 _SHARE = 0.2  # of the CPU time of a frame, for encoding it
 _OPTIMISTIC = 1.6  # what encoding costs beside the run ÷ what it costs on trial, where it has the caches to itself
 _FRAMES = 12
+_TRIED = 8  # of them, the last ones: a video may begin in black
 _LEAST = 4  # frames; workers that end together make the times of fewer say nothing
 _SECONDS = 1.0  # a killed process loses what has not been begun
 _BYTES = 100 << 20
@@ -84,22 +86,19 @@ class Effort:
 
     def find(self, start: Start) -> str:
         """The preset for the video that begins so."""
-        images = [image for image, _ in start.frames]
-        allowed = start.cpu_seconds * _SHARE / (1 - _SHARE) / _OPTIMISTIC
-        best, *slower = PRESETS
-        for preset in slower:
-            if not _takes_at_most(allowed * len(images), preset, images):
-                break
-            best = preset
-        if allowed:
-            self._found[images[0].shape] = best
-        return best
+        images = [image for image, _ in start.frames[-_TRIED:]]
+        allowed = len(images) * start.cpu_seconds * _SHARE / (1 - _SHARE) / _OPTIMISTIC
+        if not allowed:
+            return PRESETS[0]
+        # They cost ever more, so that half of those left need not be tried.
+        found = bisect_left(PRESETS, True, lo=1, key=lambda preset: not _takes_at_most(allowed, preset, images)) - 1
+        self._found[images[0].shape] = PRESETS[found]
+        return PRESETS[found]
 
 
-def _takes_at_most(cpu_seconds: float, preset: str, images: Iterable[Image]) -> bool:
+def _takes_at_most(cpu_seconds: float, preset: str, images: Sequence[Image]) -> bool:
     """Whether `images` are encoded in so much CPU time; gives up when they are not."""
-    first, *_ = images
-    picture = Picture(*first.shape[:2])
+    picture = Picture(*images[0].shape[:2])
     context = av.CodecContext.create("libx264", "w")
     context.options, context.time_base = encoder_options(preset), Fraction(1, 25)
     set_up_encoder(context, picture, threads=1)  # the caller's, whose time is taken

@@ -14,6 +14,7 @@ from support.pages import Page
 from pipeline.bench.result import Bench, read_bench
 from pipeline.cli_bench import bench, compare_bench
 from pipeline.errors import OnsightError
+from pipeline.sinks.encoder import PRESETS
 
 FAST = ("--rounds", 2, "--seconds", 0.2, "--batch", "1,2")
 
@@ -55,6 +56,7 @@ def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, h
     assert found.whole.written.n == 2 * found.whole.frames
     assert found.whole.written.p50 >= found.whole.drawn.p50 > 0
     assert [each.batch for each in found.batches] == [1, 2]
+    assert found.preset in PRESETS
     assert (found.model.device, found.model.providers) == ("cpu", ("CPUExecutionProvider",))
     assert (found.clip.frames, found.clip.width, found.clip.height, found.clip.codec) == (20, 160, 120, "h264")
     assert found.loops == -(-found.whole.frames // 20)

@@ -50,6 +50,7 @@ def through(
     stop: threading.Event | None = None,
     batch: int = 1,
     capacity: int = 4,
+    ahead: int | None = None,
     dropped: list[int] | None = None,
     patience: float = PATIENCE,
 ) -> Iterator[int]:
@@ -59,7 +60,7 @@ def through(
             channel.feed(produce, newest=newest, name=f"lane {number}")
             for number, (produce, newest) in enumerate(lanes)
         ]
-        yield from channel.process(workers, batch)
+        yield from channel.process(workers, batch, ahead=ahead)
         if dropped is not None:
             dropped[:] = [lane.dropped for lane in fed]
 
@@ -123,6 +124,23 @@ def test_a_slow_consumer_holds_a_file_back(batch: int) -> None:
         leads.append(read - number)
     assert len(leads) == 200
     assert max(leads) <= capacity + 1 + (workers + 2) * batch
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 2), (2, 5)])
+def test_no_more_is_worked_on_ahead_than_was_allowed(workers: int, ahead: int) -> None:
+    begun, leads = 0, []
+
+    def note(items: list[int]) -> list[int]:
+        nonlocal begun
+        begun += 1
+        return items
+
+    for given, _ in enumerate(through([file_of(60)], [note] * workers, ahead=ahead), start=1):
+        if given % 10 == 0:
+            time.sleep(0.01)
+        leads.append(begun - given)
+    assert len(leads) == 60
+    assert max(leads) <= ahead
 
 
 def test_of_a_live_source_only_the_newest_is_kept_and_the_others_are_counted() -> None:

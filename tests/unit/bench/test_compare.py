@@ -66,6 +66,11 @@ def test_what_was_not_the_same_is_told():
     assert "onsight: 1.0 → 1.1" in find_differences(old, new)
 
 
+def test_another_preset_is_told():
+    fast, slow = clip_bench(preset="ultrafast"), clip_bench(preset="veryfast")
+    assert list(find_differences(fast, slow)) == ["encoding: with ultrafast → with veryfast"]
+
+
 def test_streams_are_compared_by_their_number():
     names = [each.name for each in compare(streams_bench({1: True, 2: True}), streams_bench({2: True, 4: False}))]
     assert names

@@ -37,4 +37,5 @@ def test_a_device_that_was_not_taken_is_told_with_its_reason():
 
 def test_what_was_measured_names_rounds_and_warm_up():
     assert "5 rounds of 500 frames after a warm-up of 50 frames" in " ".join(what_was_measured(clip_bench()))
+    assert "records and labelled video (fast) go to" in " ".join(what_was_measured(clip_bench(preset="fast")))
     assert "live pictures of 160x120 at 30 fps" in " ".join(what_was_measured(streams_bench({1: True})))

@@ -85,9 +85,10 @@ def test_the_slowest_preset_that_takes_less_than_a_fifth_with_room_to_spare(
     assert preset == "ultrafast" or spent / (spent + seconds) < 0.2
 
 
-def test_no_slower_preset_is_tried_than_the_first_that_takes_too_long(cpu: Clock, trials: list[str]) -> None:
-    Effort().find(start_of(12, cpu, 0.02))
-    assert trials == ["superfast", "veryfast"]
+@pytest.mark.parametrize("seconds", [0.001, 0.013, 0.02, 0.05, 0.06, 9.0])
+def test_not_every_preset_is_tried(seconds: float, cpu: Clock, trials: list[str]) -> None:
+    Effort().find(start_of(12, cpu, seconds))
+    assert len(trials) <= 3
 
 
 def test_too_few_frames_to_tell_get_the_fastest(cpu: Clock, trials: list[str]) -> None:
@@ -179,4 +180,4 @@ def test_the_second_video_of_a_size_begins_at_once(
             assert (sink.preset is None) is (name == "a" and index < 11)
         sink.close()
         assert sink.preset == "superfast"
-    assert trials == ["superfast", "veryfast"]
+    assert len(trials) == len(set(trials)), "they are tried for the first video alone"
