@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import ConfigError
 from training.box_listing import BoxLayout, BoxListing
-from training.coco_layout import find_coco, list_coco
+from training.coco_layout import find_coco, list_coco, root_of_coco
 from training.listing import SPLITS, Split
-from training.voc_layout import find_voc, list_voc
-from training.yolo_layout import find_yolo, list_yolo
+from training.voc_layout import find_voc, list_voc, root_of_voc
+from training.yolo_layout import find_yolo, list_yolo, root_of_yolo
 
 _FIND: Mapping[BoxLayout, Callable[[Path], dict[Split | None, Any]]] = {
     "coco": find_coco,
@@ -21,6 +21,7 @@ _FIND: Mapping[BoxLayout, Callable[[Path], dict[Split | None, Any]]] = {
     "voc": find_voc,
 }
 _LIST: Mapping[BoxLayout, Callable[[Path, Any], BoxListing]] = {"coco": list_coco, "yolo": list_yolo, "voc": list_voc}
+_ROOT: Mapping[BoxLayout, Callable[[Path], Path]] = {"coco": root_of_coco, "yolo": root_of_yolo, "voc": root_of_voc}
 _KNOWN = "a .json in the format of COCO, a YAML of YOLO with names, or Annotations/ of Pascal VOC"
 
 
@@ -40,6 +41,11 @@ class BoxData:
     def splits(self) -> tuple[Split, ...]:
         """Those that the data set brings."""
         return tuple(split for split in self.parts if split is not None)
+
+    @property
+    def root(self) -> Path:
+        """What names are relative to, as in its `BoxListing`."""
+        return _ROOT[self.layout](self.path)
 
     def read(self) -> BoxListing:
         """Reads all annotations; of the pictures, no more than the head.

@@ -126,11 +126,9 @@ def _print_text(evaluation: Evaluation | BoxEvaluation, report: Path) -> None:
         named = "; ".join(each.reason for each in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
-    if evaluation.trained_on:
-        echo(
-            f"{evaluation.trained_on} of the pictures are those that the model was trained on: these values say little",
-            err=True,
-        )
+    if known := evaluation.trained_on:
+        which = "is one" if known == 1 else "are those"
+        echo(f"{known} of the pictures {which} that the model was trained on: these values say little", err=True)
     echo(f"report: {report}")
 
 

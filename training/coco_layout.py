@@ -52,7 +52,7 @@ def list_coco(path: Path, files: Mapping[Split | None, Path]) -> BoxListing:
     Raises:
         ConfigError: a file is not in the format of COCO.
     """
-    root = _home(path) if os.path.isdir(path) else _home(path.parent)
+    root = root_of_coco(path)
     entries: list[BoxEntry] = []
     findings: list[Finding] = []
     classes: dict[str, None] = {}
@@ -67,8 +67,9 @@ def list_coco(path: Path, files: Mapping[Split | None, Path]) -> BoxListing:
     )
 
 
-def _home(folder: Path) -> Path:
-    folder = Path(os.path.abspath(folder))
+def root_of_coco(path: Path) -> Path:
+    """What the names of the pictures at `path` are relative to: `annotations` lies beside them."""
+    folder = Path(os.path.abspath(path if os.path.isdir(path) else path.parent))
     return folder.parent if folder.name == "annotations" else folder
 
 

@@ -19,7 +19,7 @@ from training.metrics_boxes import evaluate_boxes
 from training.options import Options
 from training.predict import BoxSubject, Progress, match_classes, name_models
 from training.predict_boxes import BoxPredictions, check_sizes, detect
-from training.testset import count_trained_on, find_split
+from training.testset import count_known, find_known, find_split
 
 SCORE, IOU, BOXES = 0.001, 0.65, 300
 """Lowest score, suppression and boxes a picture of the usual mAP of YOLOX and its kin."""
@@ -35,6 +35,7 @@ def measure_boxes(detectors: Sequence[BoxSubject], data: Path, options: Options,
     orders = [match_classes(each, first) for each in detectors]
     data, split = find_split(data, options.split, detectors)
     images = read_annotated(data, first.classes, split).images
+    known = find_known(detectors)
     seen = [_detect(each, images, options, progress) for each in detectors]
     unread = {i: reason for taken in reversed(seen) for i, reason in taken.unread.items()}
     kept = [i for i in range(len(images)) if i not in unread]
@@ -66,7 +67,7 @@ def measure_boxes(detectors: Sequence[BoxSubject], data: Path, options: Options,
         models=tuple(evaluated),
         comparison=compare_boxes(evaluated[0].metrics, evaluated[1].metrics) if len(evaluated) > 1 else None,
         skipped=tuple(Skipped(str(images[i].path), unread[i]) for i in sorted(unread)),
-        trained_on=count_trained_on(detectors, (image.path for image in truth)),
+        trained_on=count_known(known, (image.path for image in truth)),
         version=version("onsight"),
     )
 

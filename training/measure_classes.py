@@ -17,7 +17,7 @@ from training.metrics import evaluate_scores
 from training.options import Options
 from training.predict import Predictions, Progress, Subject, match_classes, name_models
 from training.samples import Sample
-from training.testset import count_trained_on, find_split, labels_of, read_other_split, read_pictures
+from training.testset import count_known, find_known, find_split, labels_of, read_other_split, read_pictures
 
 _ENOUGH = 5000  # pictures for the one number that a temperature is
 
@@ -28,6 +28,7 @@ def measure_classes(subjects: Sequence[Subject], data: Path, options: Options, p
     orders = [match_classes(subject, first) for subject in subjects]
     data, split = find_split(data, options.split, subjects)
     samples = _read_pictures(data, first, options.slice, split)
+    known = find_known(subjects)
     predicted = [_predict(subject, samples, options, progress) for subject in subjects]
     unread = {i: reason for each in reversed(predicted) for i, reason in each.unread.items()}
     kept = [i for i in range(len(samples)) if i not in unread]
@@ -52,7 +53,7 @@ def measure_classes(subjects: Sequence[Subject], data: Path, options: Options, p
         models=tuple(evaluated),
         comparison=compare(evaluated[0], evaluated[1], labels_N) if len(evaluated) > 1 else None,
         skipped=tuple(Skipped(str(samples[i].path), unread[i]) for i in sorted(unread)),
-        trained_on=count_trained_on(subjects, (sample.path for sample in read)),
+        trained_on=count_known(known, (sample.path for sample in read)),
         version=version("onsight"),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from pipeline.errors import DeviceError, SourceError
 from pipeline.sources.images import read_image
 from pipeline.terms import Device
+from training.box_layouts import find_boxes
 from training.checkpoint import Trained, load_checkpoint
 from training.dataset import Pictures
 from training.frames import FrameNetwork, TorchModel
@@ -36,7 +37,7 @@ def open_checkpoint(path: Path, device: Device) -> TorchSubject | BoxSubject:
     if trained.head is None:
         return TorchSubject(path, trained, where)
     network = FrameNetwork(trained.network, trained.head, trained.mean, trained.std).to(where)
-    trained_on = partial(_read_trained_on, path, trained.recipe.data.path)
+    trained_on = partial(_read_trained_on, path, trained.recipe.data.path, _root_of_boxes)
     return BoxSubject(path, _describe(trained, where), TorchModel(network, trained.contract, where), trained_on)
 
 
@@ -85,21 +86,34 @@ class TorchSubject:
 
     def trained_on(self) -> frozenset[str]:
         """See `Subject.trained_on`."""
-        return _read_trained_on(self.path, self._trained.recipe.data.path)
+        return _read_trained_on(self.path, self._trained.recipe.data.path, _root_of_samples)
 
 
-def _read_trained_on(checkpoint: Path, data: Path) -> frozenset[str]:
-    """Absolute paths of the pictures of `data` that the split file beside a checkpoint has in train."""
+def _read_trained_on(checkpoint: Path, data: Path, root_of: Callable[[Path], Path | None]) -> frozenset[str]:
+    """Absolute paths of the pictures of `data` that the split file beside a checkpoint has in train.
+
+    Args:
+        root_of: what names in the data set at a path are relative to; None: there is none.
+    """
     split = checkpoint.with_name("split.csv")
     if not split.is_file():
         return frozenset()
-    if not data.exists():  # a relative path counts from where the training ran: mostly the folder around runs/
-        data = next((found for at in checkpoint.absolute().parents if (found := at / data).exists()), data)
-    root = data.parent if data.is_file() else data
-    if root.name == "annotations" and data.suffix.lower() != ".csv":  # of COCO, which lies beside the pictures
-        root = root.parent
+    # a relative path counts from where the training ran: mostly the folder around runs/
+    places = (data, *(at / data for at in checkpoint.absolute().parents))
+    root = next((root for place in places if (root := root_of(place)) is not None), data)
     rows = read_rows(split, exact=True)
     return frozenset(os.path.abspath(os.path.join(root, row.name)) for row in rows if row.split == "train")
+
+
+def _root_of_samples(data: Path) -> Path | None:
+    if not data.exists():
+        return None
+    return data.parent if data.is_file() else data
+
+
+def _root_of_boxes(data: Path) -> Path | None:
+    found = find_boxes(data)
+    return None if found is None else found.root
 
 
 def _reason(path: Path) -> str:

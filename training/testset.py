@@ -55,9 +55,17 @@ def find_split(data: Path, split: str | Path | None, subjects: Sequence[AnySubje
     return data, next((file for file in files if os.path.isfile(file)), None)
 
 
-def count_trained_on(subjects: Sequence[AnySubject], paths: Iterable[Path]) -> int:
-    """How many of the pictures a model has been trained on: they prove nothing."""
-    known = frozenset[str]().union(*(subject.trained_on() for subject in subjects))
+def find_known(subjects: Sequence[AnySubject]) -> frozenset[str]:
+    """Absolute paths of the pictures that a model has been trained on: they prove nothing.
+
+    Raises:
+        ConfigError: what a run has written down of them is broken.
+    """
+    return frozenset[str]().union(*(subject.trained_on() for subject in subjects))
+
+
+def count_known(known: frozenset[str], paths: Iterable[Path]) -> int:
+    """How many of the pictures are among the `known`."""
     return sum(os.path.abspath(path) in known for path in paths) if known else 0
 
 

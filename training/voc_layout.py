@@ -46,7 +46,7 @@ def list_voc(path: Path, parts: Mapping[Split | None, Path]) -> BoxListing:
     Raises:
         ConfigError: there is no folder of pictures, or a list names nothing.
     """
-    root = Path(os.path.abspath(path))
+    root = root_of_voc(path)
     annotations, folder = _folder(root, _ANNOTATIONS), _folder(root, _PICTURES)
     if annotations is None or folder is None:
         raise ConfigError(f"{path} has Annotations/, and neither JPEGImages/ nor images/: put the pictures there")
@@ -69,6 +69,11 @@ def list_voc(path: Path, parts: Mapping[Split | None, Path]) -> BoxListing:
         faults.unknown += [picture for name, picture in pictures.items() if name not in xmls]
     classes = in_order({label for entry in entries for label in entry.labels})
     return BoxListing(root, path, tuple(entries), tuple(classes), tuple(faults.tell()))
+
+
+def root_of_voc(path: Path) -> Path:
+    """What the names of the pictures are relative to: the folder around Annotations."""
+    return Path(os.path.abspath(path))
 
 
 def _folder(path: Path, names: tuple[str, ...]) -> Path | None:

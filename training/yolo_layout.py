@@ -58,7 +58,7 @@ def list_yolo(path: Path, parts: Mapping[Split | None, Sequence[str]]) -> BoxLis
     file = _find_yaml(path)
     assert file is not None, "find_yolo found it"
     content = read_yaml(file)
-    root = Path(os.path.abspath(file.parent))
+    root = root_of_yolo(path)
     entries: list[BoxEntry] = []
     faults = Faults(root)
     for split, named in parts.items():
@@ -72,6 +72,11 @@ def list_yolo(path: Path, parts: Mapping[Split | None, Sequence[str]]) -> BoxLis
         faults.alone += [label for place in places for label in _labels_alone(place, images)]
     classes = tuple(content.names[number] for number in sorted(content.names))
     return BoxListing(root, file, tuple(entries), classes, tuple(faults.tell()))
+
+
+def root_of_yolo(path: Path) -> Path:
+    """What the names of the pictures are relative to: the folder of the YAML at `path`, or right in it."""
+    return Path(os.path.abspath(path.parent if os.path.isfile(path) else path))
 
 
 def _find_yaml(path: Path) -> Path | None:

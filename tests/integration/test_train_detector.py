@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from support.annotations import Object, Scene, write_coco
+from support.annotations import WRITERS, Object, Scene, write_coco
 from support.pictures import write_folders
 from support.shapes import CLASSES, SIZE, write_shapes
 
@@ -129,6 +129,44 @@ def test_pictures_of_the_training_are_noticed(whole: Path, data: Path, tmp_path:
     assert 0 < count < 12
     assert judge(best, "--data", data / "train.json")[0] == count
     assert judge(best, "--data", data / "train.json", "--split", "val") == (0, "")
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+@pytest.mark.parametrize("part", ["", "train"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_pictures_of_the_training_are_found_in_every_layout(
+    whole: Path, tmp_path: Path, layout: str, part: str, relative: bool
+) -> None:
+    scenes = [Scene(f"a{n}", [Object(CLASSES[0], (4, 5, 20, 30))]) for n in range(6)]
+    path = WRITERS[layout](tmp_path / "set", {"train": scenes, "val": [Scene("b")]}, CLASSES) / part
+    content = read_checkpoint(whole / "best.ckpt")
+    content["onsight"]["recipe"]["data"]["path"] = str(path.relative_to(tmp_path) if relative else path)
+    write_checkpoint(content, tmp_path / "runs" / "1" / "best.ckpt")
+    splits = read_splits(path, test_fraction=0.2)
+    splits.write_split(tmp_path / "runs" / "1" / "split.csv")
+    trained = {str(image.path) for image in splits.sets["train"].images}
+    assert 2 < len(trained) < 6
+    assert open_subject(tmp_path / "runs" / "1" / "best.ckpt", "cpu").trained_on() == trained
+
+
+def test_a_single_picture_of_the_training_is_noticed(whole: Path, data: Path, tmp_path: Path) -> None:
+    listed = json.loads((data / "train.json").read_text())
+    first = next(each for each in listed["images"] if each["id"] == listed["annotations"][0]["image_id"])
+    listed["annotations"] = [each for each in listed["annotations"] if each["image_id"] == first["id"]]
+    one = tmp_path / "set" / "one.json"
+    one.parent.mkdir()
+    (one.parent / "images").symlink_to(data / "images")
+    one.write_text(json.dumps(listed | {"images": [first]}))
+    run = tmp_path / "run" / "best.ckpt"
+    content = read_checkpoint(whole / "best.ckpt")
+    content["onsight"]["recipe"]["data"]["path"] = str(one)
+    write_checkpoint(content, run)
+    read_splits(one, val_fraction=0, test_fraction=0).write_split(run.with_name("split.csv"))
+    called = CliRunner().invoke(evaluate, [str(run), "--data", str(one), "--output", str(tmp_path / "out")])
+    assert called.exit_code == 0, called.output
+    assert "1 of the pictures is one that the model was trained on: these values say little" in called.stderr
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "1 of these pictures is among those that the model was trained on" in page
 
 
 def test_a_run_without_validation_leaves_the_threshold_alone(recipe_file: Path, tmp_path: Path) -> None:
