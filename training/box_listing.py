@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,11 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.findings import Finding
+from training.findings import Finding, error, plural, shorten
 from training.folders import in_order
 from training.listing import Entry, Listing, Split, name_in
 
 BoxLayout = Literal["coco", "yolo", "voc"]
+
+FAR = 2.0**24
+"""Pixels, up to which float32 tells each from the next: no size or place of a box is larger."""
 
 _EMPTY = "(no boxes)"
 
@@ -75,3 +80,25 @@ class BoxListing:
         labels = [min(entry.labels, key=lambda name: (numbers[name], name), default=_EMPTY) for entry in self.entries]
         entries = (Entry(each.path, label, each.split, None) for each, label in zip(self.entries, labels, strict=True))
         return Listing(self.root, tuple(entries), tuple(in_order(set(labels))), ())
+
+
+def finish_boxes(
+    root: Path, file: Path, entries: Sequence[BoxEntry], classes: Iterable[str], findings: Iterable[Finding]
+) -> BoxListing:
+    """A listing with each picture once, and one more finding if some are listed again."""
+    same: dict[str, list[BoxEntry]] = {}
+    for entry in entries:
+        same.setdefault(os.path.normpath(entry.path), []).append(entry)
+    found = (*findings, *_judge_repeated(root, file, [each for each in same.values() if len(each) > 1]))
+    return BoxListing(root, file, tuple(each[0] for each in same.values()), tuple(classes), found)
+
+
+def _judge_repeated(root: Path, file: Path, repeated: Sequence[Sequence[BoxEntry]]) -> Iterator[Finding]:
+    if repeated:
+        names = [name_in(root, each[0].path) for each in repeated]
+        splits = [" and ".join(dict.fromkeys(entry.split for entry in each if entry.split)) for each in repeated]
+        named = shorten([f"{name} in {split}" if split else name for name, split in zip(names, splits, strict=True)])
+        what = f"{file} lists {plural(len(repeated), 'picture')} more than once ({named})"
+        yield error(
+            "repeated_image", f"{what}: list each once, in one split, with all of its boxes", [(n,) for n in names]
+        )

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import ConfigError
-from training.box_listing import BoxEntry, BoxListing
+from training.box_listing import BoxEntry, BoxListing, finish_boxes
 from training.coco_file import BrokenBox, CocoBox, CocoContent, CocoImage, read_content
 from training.findings import Finding, error, plural, shorten
 from training.folders import files_in, folders_in
@@ -62,9 +63,7 @@ def list_coco(path: Path, files: Mapping[Split | None, Path]) -> BoxListing:
         found, places = _find_pictures(content.images, file)
         entries += _gather(content, found, split)
         findings += [*_judge_broken(broken, found, file, root), *_judge(content, found, places, file, root)]
-    return BoxListing(
-        root, next(iter(files.values())) if len(files) == 1 else path, tuple(entries), (*classes,), (*findings,)
-    )
+    return finish_boxes(root, next(iter(files.values())) if len(files) == 1 else path, entries, classes, findings)
 
 
 def root_of_coco(path: Path) -> Path:
@@ -174,12 +173,17 @@ def _judge(
     if strange:
         which = shorten(list(dict.fromkeys(box.category_id for box in strange)))
         what = f"{plural(len(strange), 'box', 'boxes')} of categories that it does not list (category_id {which})"
-        named = dict.fromkeys(box.image_id for box in strange if box.image_id in pictures)
+        whose = dict.fromkeys(box.image_id for box in strange if box.image_id in pictures)
         yield error(
             "unknown_category",
             f"{file} has {what}: list them, or correct the number",
-            [(name_in(root, pictures[number]),) for number in named],
+            [(name_in(root, pictures[number]),) for number in whose],
         )
+    used = {box.category_id for box in content.annotations}
+    named = Counter(category.name for category in content.categories if category.id in used)
+    if twice := [name for name, count in named.items() if count > 1]:
+        what = f"{file} has boxes of several categories of one name ({shorten(twice)})"
+        yield error("repeated_category", f"{what}: rename them, or make them one")
     missing = [name for number, name in files.items() if number not in pictures]
     if missing:
         what = f"cannot find {plural(len(missing), 'picture')} ({shorten(missing)}) of {file}"

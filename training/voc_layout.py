@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from training.box_faults import Faults
-from training.box_listing import BoxEntry, BoxListing
+from training.box_listing import BoxEntry, BoxListing, finish_boxes
 from training.examine import upright_size
 from training.folders import files_in, folders_in, in_order, is_image, read_lines
 from training.listing import SPLITS, Split
@@ -68,7 +68,7 @@ def list_voc(path: Path, parts: Mapping[Split | None, Path]) -> BoxListing:
     if None in parts:
         faults.unknown += [picture for name, picture in pictures.items() if name not in xmls]
     classes = in_order({label for entry in entries for label in entry.labels})
-    return BoxListing(root, path, tuple(entries), tuple(classes), tuple(faults.tell()))
+    return finish_boxes(root, path, entries, classes, faults.tell())
 
 
 def root_of_voc(path: Path) -> Path:

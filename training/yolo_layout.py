@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from training.box_faults import Faults
-from training.box_listing import BoxEntry, BoxListing
+from training.box_listing import BoxEntry, BoxListing, finish_boxes
 from training.examine import upright_size
 from training.findings import shorten
 from training.folders import files_in, images_below, read_lines, read_text
@@ -70,8 +70,8 @@ def list_yolo(path: Path, parts: Mapping[Split | None, Sequence[str]]) -> BoxLis
             )
         entries += [_read_entry(image, split, content.names, faults) for image in images]
         faults.alone += [label for place in places for label in _labels_alone(place, images)]
-    classes = tuple(content.names[number] for number in sorted(content.names))
-    return BoxListing(root, file, tuple(entries), classes, tuple(faults.tell()))
+    classes = [content.names[number] for number in sorted(content.names)]
+    return finish_boxes(root, file, entries, classes, faults.tell())
 
 
 def root_of_yolo(path: Path) -> Path:

@@ -209,9 +209,13 @@ def test_several_files_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_one_split_is_read_by_its_name(tmp_path: Path, train: str, val: str) -> None:
-    for name in (train, val):
-        file = write(tmp_path, name=name)
-        write(file.parent, name=file.name)  # its pictures, beside it
+    for split, name in (("train", train), ("val", val)):
+        values, file = content(), tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        for image in values["images"]:
+            image["file_name"] = f"{split}-{image['file_name']}"
+            file.with_name(image["file_name"]).touch()
+        file.write_text(json.dumps(values), encoding="utf-8")
     assert read_annotated(tmp_path / "val", LABELS).file == tmp_path / val
     told = refusal(tmp_path)
     assert told == f"{tmp_path} has several splits: give {tmp_path / 'train'} or {tmp_path / 'val'}"

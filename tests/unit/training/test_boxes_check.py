@@ -12,6 +12,7 @@ from PIL import Image
 from support.annotations import WRITERS, Box, Object, Scene, draw, write_coco, write_yolo
 
 from pipeline.errors import ConfigError
+from training.annotated import read_annotated, read_splits
 from training.boxes_check import check_boxes
 from training.check import Report
 from training.findings import Finding
@@ -114,6 +115,52 @@ def test_categories_and_images_that_are_not_listed(tmp_path: Path) -> None:
     assert report.findings[1].files == (("images/a0.png",),)
 
 
+def test_a_picture_that_a_json_lists_twice(tmp_path: Path) -> None:
+    root = write_coco(tmp_path, {"train": scenes("a", 12)}, CLASSES)
+
+    def change(content: Any) -> None:
+        content["images"].append({**content["images"][4], "id": 90, "file_name": "../images/a4.png"})
+        content["annotations"][8]["image_id"] = 90  # half of its boxes
+
+    edit(root / "train.json", change)
+    finding = only(check_boxes(root))
+    assert (finding.severity, finding.kind, finding.files) == ("error", "repeated_image", (("images/a4.png",),))
+    told = "train.json lists 1 picture more than once (images/a4.png): list each once, in one split, with all of its"
+    assert told in finding.message
+    with pytest.raises(ConfigError, match="lists 1 picture more than once"):
+        read_splits(root)
+    with pytest.raises(ConfigError, match="lists 1 picture more than once"):
+        read_annotated(root, CLASSES)
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc"])
+def test_a_picture_in_the_lists_of_two_splits(tmp_path: Path, layout: str) -> None:
+    given = {"train": scenes("a", 12), "val": scenes("b", 3)}
+    root = WRITERS[layout](tmp_path, given, CLASSES)
+    if layout == "coco":
+        edit(root / "val.json", lambda content: content["images"][0].update(file_name="a4.png"))
+    else:
+        (root / "ImageSets" / "Main" / "val.txt").write_text("a4\nb1\nb2\n")
+    finding = only(check_boxes(root))
+    assert (finding.severity, finding.kind) == ("error", "repeated_image")
+    assert "lists 1 picture more than once (" in finding.message
+    assert "a4.png in train and val)" in finding.message
+    with pytest.raises(ConfigError, match=r"a4.png in train and val\): list each once"):
+        read_splits(root)
+
+
+def test_categories_of_one_name(tmp_path: Path) -> None:
+    root = write_coco(tmp_path, {"train": scenes("a", 12)}, CLASSES)
+    edit(root / "train.json", lambda content: content["categories"].append({"id": 77, "name": "cat"}))
+    assert check_boxes(root).findings == ()  # a group without boxes, as Roboflow adds one
+    edit(root / "train.json", lambda content: content["annotations"][0].update(category_id=77))
+    finding = only(check_boxes(root))
+    assert (finding.severity, finding.kind) == ("error", "repeated_category")
+    assert "train.json has boxes of several categories of one name (cat): rename them" in finding.message
+    with pytest.raises(ConfigError, match=r"several categories of one name \(cat\)"):
+        read_splits(root)
+
+
 def test_pictures_that_are_missing_or_broken(tmp_path: Path) -> None:
     root = write_coco(tmp_path, {"train": scenes("a", 12)}, CLASSES)
     (root / "images" / "a1.png").unlink()
@@ -167,7 +214,8 @@ def test_the_same_picture_in_two_splits(tmp_path: Path) -> None:
     finding = only(check_boxes(root))
     assert (finding.kind, finding.files) == ("leak", (("images/train/a7.png", "images/val/b1.png"),))
     (root / "data.yaml").write_text("names: [cat, dog]\ntrain: images/train\nval: images/train\n")
-    assert len(only(check_boxes(root)).files) == 12
+    finding = only(check_boxes(root))
+    assert (finding.kind, len(finding.files)) == ("repeated_image", 12)
 
 
 def test_odd_pictures_and_those_that_repeat(tmp_path: Path) -> None:
