@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, StringConstraints, ValidationError
 
+from pipeline.contract import Label
 from pipeline.errors import ConfigError
+from training.box_listing import FAR
 from training.findings import shorten
 
-_Pixels = Annotated[FiniteFloat, Field(ge=0)]
+_Place = Annotated[FiniteFloat, Field(ge=-FAR, le=FAR)]
+_Length = Annotated[FiniteFloat, Field(ge=0, le=FAR)]
+_Area = Annotated[FiniteFloat, Field(ge=0, le=FAR**2)]
+_Side = Annotated[int, Field(gt=0, le=FAR)]
 
 
 class CocoImage(BaseModel):
@@ -22,8 +27,8 @@ class CocoImage(BaseModel):
 
     id: int
     file_name: Annotated[str, Field(min_length=1)]
-    width: Annotated[int, Field(gt=0)]
-    height: Annotated[int, Field(gt=0)]
+    width: _Side
+    height: _Side
 
 
 class CocoBox(BaseModel):
@@ -31,17 +36,17 @@ class CocoBox(BaseModel):
 
     image_id: int
     category_id: int
-    bbox: tuple[FiniteFloat, FiniteFloat, _Pixels, _Pixels]
-    area: _Pixels | None = None
+    bbox: tuple[_Place, _Place, _Length, _Length]
+    area: _Area | None = None
     iscrowd: bool = False
 
 
 class CocoCategory(BaseModel):
-    """A class, or a group of them: the `supercategory` of others. Numbers may have gaps."""
+    """A class, or a group of them: the `supercategory` of others. Numbers may have gaps, names none at their ends."""
 
     id: int
-    name: str
-    supercategory: str | None = None
+    name: Label
+    supercategory: Annotated[str, StringConstraints(strip_whitespace=True)] | None = None
 
 
 class CocoContent(BaseModel):
@@ -109,7 +114,7 @@ def _describe(annotation: Any, place: int, fault: Any) -> BrokenBox:
     values = annotation if isinstance(annotation, dict) else {}
     name = f"annotation {values['id']}" if "id" in values else f"number {place + 1:,} of its annotations"
     if fault["loc"][2:3] == ("bbox",):
-        why = "has no usable bbox: x, y, width and height have to be finite numbers, no size below 0"
+        why = f"has no usable bbox: x, y, width and height have to be numbers up to {FAR:,.0f}, no size below 0"
     else:
         why = _say(fault)
     return BrokenBox(name, values.get("image_id"), why)

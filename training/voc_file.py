@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from pipeline.errors import ConfigError
+from training.box_listing import FAR
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -61,7 +62,9 @@ def _read_object(element: Element, where: str) -> VocObject:
     found = [_number(element.find(f"bndbox/{corner}")) for corner in _CORNERS]
     corners = [corner for corner in found if corner is not None]
     if len(corners) < len(_CORNERS):
-        raise ConfigError(f"{where} has an object without a usable bndbox: {', '.join(_CORNERS)} have to be numbers")
+        raise ConfigError(
+            f"{where} has an object without a usable bndbox: {', '.join(_CORNERS)} have to be numbers of pixels"
+        )
     left, top, right, bottom = corners
     if right < left - 1 or bottom < top - 1:
         raise ConfigError(f"{where} has a bndbox that ends before it begins: exchange its corners")
@@ -69,12 +72,12 @@ def _read_object(element: Element, where: str) -> VocObject:
 
 
 def _number(element: Element | None) -> float | None:
-    """What an element holds, if it is a finite number."""
+    """What an element holds, if it is a number of pixels."""
     try:
         value = math.nan if element is None else float(element.text or "")
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= FAR else None
 
 
 def _parse(file: Path) -> tuple[Element, Mapping[Element, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from pipeline.contract import Label
 from pipeline.errors import ConfigError
-from training.findings import plural
+from training.findings import plural, shorten
 from training.folders import read_text
 
 _FAR = 2.0  # pictures: what lies farther away is given in pixels
@@ -24,7 +26,7 @@ class YoloYaml(BaseModel):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    names: dict[int, str]
+    names: dict[int, Label]
     nc: int | None = None
     path: str | None = None
     train: str | list[str] | None = None
@@ -63,8 +65,10 @@ def read_yaml(file: Path) -> YoloYaml:
         first = failure.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or "content"
         raise ConfigError(f"{file} has no usable {key}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
-    if not content.names or not all(content.names.values()):
+    if not content.names:
         raise ConfigError(f"{file} names no classes: give each number a name under 'names'")
+    if twice := [name for name, count in Counter(content.names.values()).items() if count > 1]:
+        raise ConfigError(f"{file} has several classes of one name ({shorten(twice)}): give each its own")
     if content.nc not in (None, len(content.names)):
         raise ConfigError(f"{file} says nc: {content.nc} and names {plural(len(content.names), 'class', 'classes')}")
     if content.kpt_shape is not None:

@@ -247,13 +247,25 @@ def test_files_that_are_not_in_the_format(tmp_path: Path, text: str, told: str) 
 
 
 @pytest.mark.parametrize(
-    "box", [[0, 0, float("nan"), 5], [0, float("inf"), 5, 5], [0, 0, -1, 5], [0, 0, 5, -5], [0, 0, 5], "box", None]
+    "box",
+    [
+        [0, 0, float("nan"), 5],
+        [0, float("inf"), 5, 5],
+        [0, 0, -1, 5],
+        [0, 0, 5, -5],
+        [0, 0, 5],
+        "box",
+        None,
+        [1, 1, 1e300, 1e300],
+        [-1e9, 0, 5, 5],
+    ],
 )
 def test_boxes_that_are_none(tmp_path: Path, box: Any) -> None:
     values = content()
     values["annotations"][1]["bbox"] = box
     file = write(tmp_path, values)
-    why = "has no usable bbox: x, y, width and height have to be finite numbers, no size below 0: correct or remove"
+    why = "has no usable bbox: x, y, width and height have to be numbers up to 16,777,216, no size below 0: "
+    why += "correct or remove"
     assert refusal(file) == f"{file}: annotation 2 {why}"
     del values["annotations"][1]["id"]
     assert refusal(write(tmp_path, values)) == f"{file}: number 2 of its annotations {why}"
@@ -278,7 +290,11 @@ def test_several_broken_annotations_are_named_in_one_line(tmp_path: Path) -> Non
         ("images", "width", 0),
         ("images", "height", None),
         ("images", "file_name", ""),
+        ("images", "width", 10**400),
+        ("annotations", "area", 1e300),
         ("categories", "name", 5),
+        ("categories", "name", ""),
+        ("categories", "name", " \t"),
     ],
 )
 def test_values_that_do_not_fit(tmp_path: Path, kind: str, key: str, value: Any) -> None:
@@ -286,6 +302,14 @@ def test_values_that_do_not_fit(tmp_path: Path, kind: str, key: str, value: Any)
     values[kind][0][key] = value
     name = "annotation 1" if kind == "annotations" else f"number 1 of its {kind}"
     assert f"{name} has no usable {key}: " in refusal(write(tmp_path, values))
+
+
+def test_names_lose_the_spaces_at_their_ends(tmp_path: Path) -> None:
+    values = content()
+    values["categories"][0]["name"] = " car\n"
+    images = read_annotated(write(tmp_path, values), LABELS).images
+    assert images[0].labels_N.tolist() == [1, 0]
+    assert read_splits(tmp_path, val_fraction=0, test_fraction=0).labels == ("person", "car")
 
 
 def test_ids_that_lead_nowhere_or_to_two(tmp_path: Path) -> None:

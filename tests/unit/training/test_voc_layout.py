@@ -91,6 +91,10 @@ def test_trainval_is_what_is_trained_on_where_there_is_no_train(tmp_path: Path) 
             CAT.replace(">10<", ">nan<"),
             "line 2 has an object without a usable bndbox: xmin, ymin, xmax, ymax have to be",
         ),
+        (
+            CAT.replace(">10<", ">1e300<"),
+            "line 2 has an object without a usable bndbox: xmin, ymin, xmax, ymax have to be numbers of pixels",
+        ),
         (CAT.replace(">1<", ">12<", 1), "line 2 has a bndbox that ends before it begins: exchange its corners"),
         ("<object>", "line 2 is no valid XML: mismatched tag"),
         ("&voc;", "line 2 is no valid XML: undefined entity"),

@@ -46,6 +46,12 @@ def test_a_box_and_blank_lines(tmp_path: Path) -> None:
     assert image.labels_N.tolist() == [1, 0]
 
 
+def test_names_lose_the_spaces_at_their_ends(tmp_path: Path) -> None:
+    root = write(tmp_path, names=[" cat", "dog "])
+    assert need_boxes(root).read().classes == LABELS
+    assert only(root).labels_N.tolist() == [0]
+
+
 def test_a_polygon_is_the_box_around_it_and_keeps_its_area(tmp_path: Path) -> None:
     image = only(write(tmp_path, "0 0.25 0.25 0.75 0.25 0.25 0.75\n"))
     np.testing.assert_allclose(image.boxes_N4, [[16, 12, 48, 36]])
@@ -128,7 +134,9 @@ def test_a_label_file_that_is_no_text(tmp_path: Path) -> None:
     ("keys", "told"),
     [
         ({"names": []}, "names no classes"),
-        ({"names": ["cat", ""]}, "names no classes: give each number a name"),
+        ({"names": ["cat", ""]}, "has no usable names.1: string should have at least 1 character"),
+        ({"names": {0: "cat", 1: " "}}, "has no usable names.1: string should have at least 1 character"),
+        ({"names": ["cat", "dog", "cat "]}, "has several classes of one name (cat): give each its own"),
         ({"names": "cat"}, "has no usable names"),
         ({"nc": 3}, "says nc: 3 and names 2 classes"),
         ({"kpt_shape": [17, 3]}, "is of key points"),
