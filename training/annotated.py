@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from training.box_edges import cut_at_edge
+from training.box_edges import cut_at_edge, tell_cut
 from training.box_layouts import find_boxes, need_boxes
-from training.box_listing import BoxEntry, BoxListing
-from training.box_refusals import refuse_errors, refuse_other_sizes
+from training.box_listing import BoxEntry
+from training.box_refusals import read_usable
 from training.findings import plural, shorten
 from training.listing import SPLITS, Split
 from training.splits import apply_split, complete_splits, pick_split, write_split
@@ -98,22 +98,23 @@ def read_annotated(data: Path, labels: tuple[str, ...], split: Path | None = Non
         split: a run's split file; where `data` names a split that the data set does not bring, it says what is in it.
 
     Raises:
-        ConfigError: there is no such data set, or one that is broken, has no boxes or does not fit the labels.
+        ConfigError: there is no such data set, or one that is broken, has no boxes or does not fit the labels; or a
+            picture has another size than its annotation states.
         SourceError: pictures that it names are missing, or cannot be read where only they know their size.
     """
     found, wanted = find_boxes(data), SPLITS.get(data.name.lower())
-    if found is None and wanted and not os.path.exists(data) and (around := find_boxes(data.parent)):
-        listing = around.read()
-        refuse_errors(listing)
-        places = pick_split(listing.by_rarest(), wanted, data, split)
-        return _number(listing.file, [listing.entries[place] for place in places], labels)
-    found = found or need_boxes(data)
-    if len(found.splits) > 1:
-        raise ConfigError(f"{data} has several splits: give {' or '.join(str(data / split) for split in found.splits)}")
-    listing = found.read()
-    refuse_errors(listing)
-    numbered = _number(listing.file, listing.entries, labels)
-    _refuse_empty(listing, [numbered])
+    around = find_boxes(data.parent) if found is None and wanted and not os.path.exists(data) else None
+    source = found or around or need_boxes(data)
+    if around is None and len(source.splits) > 1:
+        raise ConfigError(
+            f"{data} has several splits: give {' or '.join(str(data / split) for split in source.splits)}"
+        )
+    listing = read_usable(source)
+    entries: Sequence[BoxEntry] = listing.entries
+    if around is not None and wanted:
+        entries = [entries[place] for place in pick_split(listing.by_rarest(), wanted, data, split)]
+    numbered = _number(listing.file, entries, labels)
+    _refuse_empty(listing.file if around is None else data, [numbered])
     return numbered
 
 
@@ -134,14 +135,9 @@ def read_splits(
         split: a file that `AnnotatedSplits.write_split` made; its split is used again.
 
     Raises:
-        ConfigError, SourceError: as `read_annotated`; a picture has another size than its annotation states; or the
-            data set is not the one that `split` was made from.
+        ConfigError, SourceError: as `read_annotated`, or the data set is not the one that `split` was made from.
     """
-    data = need_boxes(path)
-    listing = data.read()
-    refuse_errors(listing)
-    if data.layout != "yolo":  # it states no sizes: its pictures have been asked for theirs
-        refuse_other_sizes(listing)
+    listing = read_usable(need_boxes(path))
     by_rarest = listing.by_rarest()
     if split is None:
         splits, notes = complete_splits(by_rarest, val_fraction, test_fraction, seed)
@@ -151,25 +147,18 @@ def read_splits(
     for entry, one in zip(listing.entries, splits, strict=True):
         parts[one].append(entry)
     sets = {one: _number(listing.file, part, listing.classes) for one, part in parts.items()}
-    _refuse_empty(listing, sets.values())
+    _refuse_empty(listing.file, sets.values())
     rows = [(listing.name(e.path), e.label, one) for e, one in zip(by_rarest.entries, splits, strict=True)]
-    told = [*(finding.message for finding in listing.findings), *_tell_cut(sets.values()), *notes]
+    cut = tell_cut(sum(one.cut for one in sets.values()), sum(one.dropped for one in sets.values()))
+    told = [*(finding.message for finding in listing.findings), *([cut] if cut else []), *notes]
     return AnnotatedSplits(listing.classes, sets, tuple(rows), tuple(told))
 
 
-def _refuse_empty(listing: BoxListing, sets: Iterable[AnnotatedSet]) -> None:
-    if not any(len(image) for one in sets for image in one.images):
-        pictures = plural(len(listing.entries), "picture")
-        raise ConfigError(f"{listing.file} has no boxes: there is nothing to find in its {pictures}")
-
-
-def _tell_cut(sets: Collection[AnnotatedSet]) -> Iterator[str]:
-    """A line on the boxes that are not as the data set has them, if there are any."""
-    cut, dropped = sum(one.cut for one in sets), sum(one.dropped for one in sets)
-    told = [f"{plural(cut, 'box', 'boxes')} cut at the edge of the picture"] if cut else []
-    told += [f"{plural(dropped, 'box', 'boxes')} without area in the picture left out"] if dropped else []
-    if told:
-        yield f"{', '.join(told)}: onsight data check names them"
+def _refuse_empty(where: Path, sets: Collection[AnnotatedSet]) -> None:
+    images = [image for one in sets for image in one.images]
+    if not any(map(len, images)):
+        pictures = plural(len(images), "picture")
+        raise ConfigError(f"{where} has no boxes: there is nothing to find in its {pictures}")
 
 
 def _number(file: Path, entries: Sequence[BoxEntry], labels: tuple[str, ...]) -> AnnotatedSet:

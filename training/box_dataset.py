@@ -15,6 +15,7 @@ from pipeline.palette import colour_of
 from pipeline.preprocess import plan_geometry
 from pipeline.types import Image
 from training.annotated import AnnotatedImage
+from training.box_refusals import tell_other_size
 from training.boxes_augment import BoxAugment, Boxed
 from training.dataset import Draw, Pictures, resized
 from training.inputs import Inputs
@@ -71,8 +72,9 @@ class BoxPictures(Pictures):
 
     def _read(self, index: int) -> Image:
         image, sample = super()._read(index), self.samples[index]
-        if image.shape[:2] != (sample.height, sample.width):
-            raise SourceError(f"{sample.path} has another size than its annotation says: its boxes fit nothing")
+        shown, stated = (image.shape[1], image.shape[0]), (sample.width, sample.height)
+        if shown != stated:
+            raise SourceError(tell_other_size(sample.path, shown, stated))
         return image
 
     def _batch(self, draw: Draw) -> BoxBatch:

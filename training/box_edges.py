@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.box_listing import BoxEntry
-from training.judge_boxes import SLACK
+from training.box_listing import SLACK, BoxEntry
+from training.findings import plural
 
 
 def cut_at_edge(entry: BoxEntry) -> tuple[BoxEntry, int]:
@@ -33,3 +33,15 @@ def cut_at_edge(entry: BoxEntry) -> tuple[BoxEntry, int]:
         area_N=cut.area_N[kept_N],
     )
     return seen, int((kept_N & reached_N).sum())
+
+
+def tell_cut(cut: int, dropped: int) -> str | None:
+    """A line on the boxes that are not as the data set has them; None if there are none.
+
+    Args:
+        cut: how many were cut at the edge of their picture.
+        dropped: how many were left out, since they have no area in it.
+    """
+    told = [f"{plural(cut, 'box', 'boxes')} cut at the edge of the picture"] if cut else []
+    told += [f"{plural(dropped, 'box', 'boxes')} without area in the picture left out"] if dropped else []
+    return f"{', '.join(told)}: onsight data check names them" if told else None

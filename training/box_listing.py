@@ -20,6 +20,8 @@ BoxLayout = Literal["coco", "yolo", "voc"]
 
 FAR = 2.0**24
 """Pixels, up to which float32 tells each from the next: no size or place of a box is larger."""
+SLACK = 1.0
+"""Pixels by which a box may reach out of its picture: that is rounding."""
 
 _EMPTY = "(no boxes)"
 

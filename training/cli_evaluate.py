@@ -118,6 +118,7 @@ def _show_progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def _print_text(evaluation: Evaluation | BoxEvaluation, report: Path) -> None:
+    from training.box_edges import tell_cut
     from training.evaluation import Evaluation
 
     for line in _tell_classes(evaluation) if isinstance(evaluation, Evaluation) else _tell_boxes(evaluation):
@@ -126,6 +127,8 @@ def _print_text(evaluation: Evaluation | BoxEvaluation, report: Path) -> None:
         named = "; ".join(each.reason for each in skipped[:3])
         more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         echo(f"{len(skipped)} picture{'s' if len(skipped) > 1 else ''} skipped: {named}{more}", err=True)
+    if not isinstance(evaluation, Evaluation) and (told := tell_cut(evaluation.cut, evaluation.left_out)):
+        echo(told, err=True)
     if known := evaluation.trained_on:
         which = "is one" if known == 1 else "are those"
         echo(f"{known} of the pictures {which} that the model was trained on: these values say little", err=True)

@@ -71,7 +71,8 @@ def compare_boxes(first: BoxMetrics, second: BoxMetrics, seed: int = 0) -> BoxCo
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxEvaluation:
     """Everything that the report shows. `images` are the pictures that every model read, `trained_on` is how many of
-    these a model was trained on.
+    these a model was trained on. `cut` boxes of the data set were cut at the edge of their picture, and those
+    `left_out` have no area in it.
     """
 
     data: Path
@@ -81,6 +82,8 @@ class BoxEvaluation:
     comparison: BoxComparison | None
     skipped: tuple[Skipped, ...]
     trained_on: int
+    cut: int
+    left_out: int
     version: str
 
     def short(self, path: Path) -> str:
@@ -92,6 +95,7 @@ class BoxEvaluation:
         first, *others = map(_plain, self.models)
         values = {"data": str(self.data), **first}
         values |= {"skipped": [asdict(each) for each in self.skipped], "trained_on": self.trained_on}
+        values |= {"cut": self.cut, "left_out": self.left_out}
         if self.comparison:
             values |= {"second": others[0], "comparison": asdict(self.comparison)}
         return values

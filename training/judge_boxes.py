@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.box_listing import BoxEntry
+from training.box_listing import SLACK, BoxEntry
 from training.examine import Facts
 from training.findings import Finding, error, note, plural, shorten, warning
 from training.judge import FEW, IMBALANCE
 
-SLACK = 1.0
 SMALL = 2.0
 SAME = 0.95
 

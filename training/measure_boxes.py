@@ -34,7 +34,8 @@ def measure_boxes(detectors: Sequence[BoxSubject], data: Path, options: Options,
     first = detectors[0]
     orders = [match_classes(each, first) for each in detectors]
     data, split = find_split(data, options.split, detectors)
-    images = read_annotated(data, first.classes, split).images
+    annotated = read_annotated(data, first.classes, split)
+    images = annotated.images
     known = find_known(detectors)
     seen = [_detect(each, images, options, progress) for each in detectors]
     unread = {i: reason for taken in reversed(seen) for i, reason in taken.unread.items()}
@@ -68,6 +69,8 @@ def measure_boxes(detectors: Sequence[BoxSubject], data: Path, options: Options,
         comparison=compare_boxes(evaluated[0].metrics, evaluated[1].metrics) if len(evaluated) > 1 else None,
         skipped=tuple(Skipped(str(images[i].path), unread[i]) for i in sorted(unread)),
         trained_on=count_known(known, (image.path for image in truth)),
+        cut=annotated.cut,
+        left_out=annotated.dropped,
         version=version("onsight"),
     )
 

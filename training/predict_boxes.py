@@ -14,6 +14,7 @@ from pipeline.model import Model
 from pipeline.settings import settle
 from pipeline.types import Detections
 from training.annotated import AnnotatedImage
+from training.box_refusals import tell_other_size
 from training.predict import Tick, recognise_pictures
 
 
@@ -83,7 +84,4 @@ def check_sizes(images: Sequence[AnnotatedImage], seen: BoxPredictions) -> None:
     """
     for i, (image, (height, width)) in enumerate(zip(images, seen.sizes, strict=True)):
         if i not in seen.unread and (height, width) != (image.height, image.width):
-            raise ConfigError(
-                f"{image.path} has {width} x {height} pixels, and {image.width} x {image.height} by its annotation: "
-                "its boxes fit nothing; annotate it as it is"
-            )
+            raise ConfigError(tell_other_size(image.path, (width, height), (image.width, image.height)))

@@ -17,6 +17,7 @@ from support.annotations import WRITERS, Object, Scene, write_coco
 from support.models import COLOURS, constant_detector, tiny_detector
 
 from pipeline.errors import OnsightError
+from training import measure_boxes
 from training.annotated import read_splits
 from training.cli_evaluate import evaluate
 
@@ -262,8 +263,40 @@ def test_data_that_does_not_fit(shapes: Path, classifier_path: Path, detector_pa
 
     resized = annotate(tmp_path / "resized", [([], [(BOX, "blue")])])
     cv2.imwrite(str(resized / "0.png"), np.zeros((32, 64, 3), np.uint8))
-    assert "64 x 32 pixels, and 64 x 64 by its annotation" in refusal(detector_path, "--data", resized, *output)
+    assert "64 x 32 pixels upright, and 64 x 64 by its" in refusal(detector_path, "--data", resized, *output)
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_another_size_are_refused_before_any_is_looked_at(
+    detector_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = annotate(tmp_path / "data", [([], [(BOX, "blue")])] * 3)
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(data / name), np.zeros((32, 64, 3), np.uint8))
+    monkeypatch.setattr(measure_boxes, "detect", lambda *_, **__: pytest.fail("pictures were looked at"))
+    told = refusal(detector_path, "--data", data, "--output", tmp_path / "out")
+    assert "1.png has 64 x 32 pixels upright, and 64 x 64 by its annotation (1 more is like it): its boxes fit" in told
+
+
+def test_boxes_that_are_cut_or_left_out_are_told(detector_path: Path, tmp_path: Path) -> None:
+    things: list[Thing] = [((8, 8, 90, 40), "blue"), ((-9, 0, 20, 20), "red"), ((70, 0, 90, 20), "blue")]
+    data = annotate(tmp_path / "data", [([], things), ([], [(BOX, "blue")])])
+    result = call(detector_path, "--data", data, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    told = "2 boxes cut at the edge of the picture, 1 box without area in the picture left out: onsight data check"
+    assert told in result.stderr
+    found = metrics_in(tmp_path / "out")
+    assert (found["cut"], found["left_out"], found["objects"]) == (2, 1, 3)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "2 cut at the edge, 1 without area in the picture left out" in page
+
+
+def test_a_split_without_objects_is_called_so(detector_path: Path, tmp_path: Path) -> None:
+    data = annotate(tmp_path / "data", [([], [(BOX, "blue")]), ([], [])])
+    file = tmp_path / "split.csv"
+    file.write_text("path,label,split\n0.png,blue,train\n1.png,(no boxes),val\n")
+    told = refusal(detector_path, "--data", data / "val", "--split", file, "--output", tmp_path / "no")
+    assert f"{data / 'val'} has no boxes: there is nothing to find in its 1 picture" in told
 
 
 def test_tiles_find_what_is_too_small_for_the_model(tmp_path: Path) -> None:

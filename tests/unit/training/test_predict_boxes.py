@@ -125,7 +125,7 @@ def test_a_picture_has_the_size_of_its_annotation(model: OnnxModel, tmp_path: Pa
     ]
     seen = detect(model, paths)
     check_sizes(images, seen)
-    with pytest.raises(ConfigError, match=r"b.png has 96 x 64 pixels, and 64 x 96 by its annotation"):
+    with pytest.raises(ConfigError, match=r"b.png has 96 x 64 pixels upright, and 64 x 96 by its annotation"):
         check_sizes([images[0], replace(images[1], width=64, height=96), images[2]], seen)
 
 

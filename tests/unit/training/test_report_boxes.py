@@ -49,7 +49,7 @@ def evaluation(
         evaluated.append(EvaluatedBoxes(f"m{m}.onnx", Path(f"m{m}.onnx"), "somehow", protocol, tuple(found), metrics))
     comparison = compare_boxes(evaluated[0].metrics, evaluated[1].metrics) if models > 1 else None
     skipped = (Skipped("<img src=x>.jpg", "<img src=x>.jpg is not an image"),)
-    return BoxEvaluation(picture.parent, names, images, tuple(evaluated), comparison, skipped, 0, "1.2.3")
+    return BoxEvaluation(picture.parent, names, images, tuple(evaluated), comparison, skipped, 0, 1234, 5, "1.2.3")
 
 
 @pytest.mark.parametrize("models", [1, 2])
