@@ -24,7 +24,7 @@ from training.checkpoint import load_checkpoint, read_checkpoint, write_checkpoi
 from training.cli_evaluate import evaluate
 from training.coco import average_precision
 from training.detect_module import ObjectDetector
-from training.metrics_boxes import best_point
+from training.metrics_boxes import best_point, evaluate_boxes
 from training.predict import BoxSubject, open_subject
 from training.predict_boxes import detect
 from training.recipe import Recipe, load_recipe
@@ -99,10 +99,13 @@ def test_the_threshold_is_the_best_of_the_validation(whole: Path, data: Path, tm
     truth = read_annotated(data / "val", CLASSES).images
     subject = open_subject(whole / "last.ckpt", "cpu")
     assert isinstance(subject, BoxSubject)
-    best = best_point(truth, detect(subject.model, [image.path for image in truth]).found, len(CLASSES))
+    found = detect(subject.model, [image.path for image in truth]).found
+    best, threshold = best_point(truth, found, len(CLASSES)), subject.spec.threshold
     assert best is not None
-    assert subject.spec.threshold == pytest.approx(best.threshold, abs=0.001)
-    assert subject.spec.threshold == round(subject.spec.threshold, 3)
+    assert 0 < threshold <= best.threshold
+    average = average_precision(truth, found, CLASSES)
+    assert evaluate_boxes(truth, found, CLASSES, average, threshold=threshold).point.f1 == best.f1
+    assert threshold == round(threshold, 3)
     told = json.loads((whole / "metrics.json").read_text())["threshold"]
     assert told == load_checkpoint(whole / "best.ckpt").threshold
 
