@@ -140,10 +140,11 @@ class Cameras(Generic[S]):
                     if watched is not None:
                         watched.take(recognised)
                 ending()
+                with self._lock:
+                    for watched, _ in self._watched.values():
+                        watched.end()
         finally:
             with self._lock:
-                for watched, _ in self._watched.values():
-                    watched.end()
                 for name in list(self._specs):
                     self.remove(name)
 

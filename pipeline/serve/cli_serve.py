@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli import describe_device, stop_on_signals
+from pipeline.cli import FAULT, OK, describe_device, stop_on_signals
 from pipeline.errors import ConfigError, OnsightError
 from pipeline.extras import needing
 
 if TYPE_CHECKING:
     from pipeline.serve.config import ServeConfig
     from pipeline.serve.eye import Eye
+    from pipeline.serve.logs import LogFormat
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,33 +28,48 @@ _LOG = logging.getLogger(__name__)
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), required=False)
 @click.option("--demo", is_flag=True, help="Two cameras made of a clip, with a model that is at hand.")
-def serve(config: Path | None, demo: bool) -> int:
+@click.option("--port", type=click.IntRange(0, 65535), help="Of the page, whatever CONFIG says; 0: a free one.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def serve(config: Path | None, demo: bool, port: int | None, log_format: LogFormat) -> int:
     """Watch the cameras of the YAML file CONFIG: a page to see them, a memory of events, alerts.
 
     Ctrl-C or SIGTERM ends it. SIGHUP reads CONFIG again.
     """
     if (config is None) is not demo:
         raise ConfigError("give the YAML file of the cameras, or --demo to try it without one")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for chatty in ("alembic", "httpx", "httpcore"):  # and webhooks' addresses are nobody's business
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    from pipeline.serve.logs import set_up
+
+    set_up(log_format)
+    try:
+        _demonstrate(port) if config is None else _watch(config, port)
+    except OnsightError:
+        raise
+    except Exception:
+        _LOG.critical("Onsight ends: this is a fault of its own", exc_info=True)
+        return FAULT
+    return OK
+
+
+def _watch(file: Path, port: int | None) -> None:
     with needing("serve"):
         from pipeline.serve.config import read_config
+        from pipeline.serve.service import serve as watch
+    wanted = read_config(file).on_port(port)
+    with stop_on_signals() as stop, _rereading(lambda: read_config(file).on_port(port)) as reread:
+        watch(wanted, stop.event, reread, _tell)
+
+
+def _demonstrate(port: int | None) -> None:
+    with needing("serve"):
         from pipeline.serve.demo import demo_config
         from pipeline.serve.service import serve as watch
-    if config is None:
-        with demo_config() as wanted, stop_on_signals() as stop:
-            watch(wanted, stop.event, lambda: None, _tell)
-    else:
-        wanted = read_config(config)
-        with stop_on_signals() as stop, _rereading(lambda: read_config(config)) as reread:
-            watch(wanted, stop.event, reread, _tell)
-    return 0
+    with stop_on_signals() as stop, demo_config() as wanted:
+        watch(wanted.on_port(port), stop.event, lambda: None, _tell)
 
 
 def _tell(url: str, eye: Eye) -> None:
-    click.echo(f"device: {describe_device(eye.model)}", err=True)
-    click.echo(f"watch at {url}", err=True)
+    _LOG.info("device: %s", describe_device(eye.model))
+    _LOG.info("watch at %s", url)
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -18,10 +18,10 @@ from pipeline.serve.retention import size
 from pipeline.serve.rules import Rule
 from pipeline.serve.secrets import Secret
 from pipeline.serve.web.settings import WebSettings
+from pipeline.sources.live import hide_all_credentials
 
 CameraName = Annotated[str, Field(pattern=r"^[\w .-]{1,64}$")]
 Size = Annotated[int, BeforeValidator(lambda value: size(value) if isinstance(value, str) else value), Field(ge=0)]
-
 
 _NAME = TypeAdapter(CameraName)
 
@@ -101,13 +101,19 @@ class ServeConfig(Recognition):
     @model_validator(mode="after")
     def _check(self) -> ServeConfig:
         if twice := {rule.name for rule in self.rules if [each.name for each in self.rules].count(rule.name) > 1}:
-            raise ValueError(f"two rules are called '{min(twice)}'")
+            raise ValueError(f"two rules are called '{min(twice)}': give each a name of its own")
         needing = [name for name, camera in self.cameras.items() if camera.zones] if not self.track else []
         if needing:
             raise ValueError(f"the zones of camera '{needing[0]}' need 'track: true'")
         if not self.track and (rules := [rule.name for rule in self.rules if rule.needs_tracks]):
             raise ValueError(f"rule '{rules[0]}' needs 'track: true': zones and lines know tracked objects alone")
         return self
+
+    def on_port(self, port: int | None) -> ServeConfig:
+        """The same with the page on another port; None: as it is."""
+        if port is None:
+            return self
+        return self.model_copy(update={"web": self.web.model_copy(update={"port": port})})
 
 
 def read_config(file: Path) -> ServeConfig:
@@ -149,11 +155,26 @@ def read_camera(values: Any) -> CameraSpec:
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     # An unknown key first: it may be why another is missing.
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    path = ".".join(str(part) for part in first["loc"])
+    path = hide_all_credentials(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = list(model.model_fields) if len(first["loc"]) == 1 else []
-        return f"unknown key '{path}'" + (f"; {suggest_key(str(first['loc'][-1]), known)}" if known else "")
+        *parts, key = first["loc"]
+        return f"unknown key '{path}'; {suggest_key(str(key), _keys_at(model, parts))}"
     if first["type"] == "missing":
         return f"'{path}' is missing"
     reason = first["msg"].removeprefix("Value error, ")
     return f"'{path}': {reason[0].lower()}{reason[1:]}" if path else reason
+
+
+def _keys_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The keys that may stand below `path`, whose other parts are names and numbers of a mapping or list."""
+    for part in path:
+        if part in model.model_fields:
+            model = next(_models_in(model.model_fields[str(part)].annotation), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -84,14 +84,12 @@ class News:
     def _tell_all(self) -> None:
         while self._events:
             event = self._events.popleft()
-            with self._surviving():
-                self._tell(event, "started" if event.end is None else "ended")
-
-    def _tell(self, event: Event, moment: Moment) -> None:
-        if self._webhooks is not None:
-            self._webhooks.tell(moment, event, time.time())
-        if self._mqtt is not None:
-            self._mqtt.tell(moment, event, self._thumbnail(event) if moment == "ended" else None)
+            moment: Moment = "started" if event.end is None else "ended"
+            if self._mqtt is not None:
+                self._mqtt.tell(moment, event, self._thumbnail(event) if moment == "ended" else None)
+            if self._webhooks is not None:
+                with self._surviving():
+                    self._webhooks.tell(moment, event, time.time())
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ class Opener:
 
     def __call__(self, name: str, spec: CameraSpec, stream: int) -> Watched:
         target = _target(spec.url)
-        camera = Camera(target, stream, patient=True)
+        camera = Camera(target, stream, name=name, patient=True)
         source: Source = camera
         if spec.masks is not None:
             source = Masked(camera, settle_masks(read_masks(spec.masks), [camera.name])[0])

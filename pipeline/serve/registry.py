@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,17 +18,24 @@ from pipeline.serve.config import CameraSpec, check_name, read_camera
 from pipeline.serve.types import CameraStatus
 from pipeline.sinks.partial import finish, partial_path
 
+_ADVICE = "mend it, or delete it to go back to the configuration"
+
 _LOG = logging.getLogger(__name__)
 
 
 class Registry:
-    """The cameras, as the page may change them. What it changes is kept in `file`, and overrules the configuration."""
+    """The cameras, as the page may change them. What it changes is kept in `file`, and overrules the configuration.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
 
     def __init__(self, cameras: Cameras[CameraSpec], file: Path) -> None:
         self._cameras = cameras
         self._file = file
         self._lock = Lock()
         self._own = _read(file)  # None: removed
+        self._configured: Collection[str] = ()
 
     def configure(self, specs: Mapping[str, CameraSpec], *, anew: bool = False) -> None:
         """Takes over the cameras of a configuration. See `Cameras.become`.
@@ -37,12 +44,12 @@ class Registry:
             ConfigError: a camera cannot be opened as it says; nothing has changed.
         """
         with self._lock:
-            wanted = {**specs, **{name: read_camera(spec) for name, spec in self._own.items() if spec is not None}}
-            removed = {name for name, spec in self._own.items() if spec is None}
-            kept = {name: spec for name, spec in wanted.items() if name not in removed}
+            wanted = {name: spec for name, spec in specs.items() if name not in self._own}
+            wanted |= {name: self._read_own(name, spec) for name, spec in self._own.items() if spec is not None}
             if overruled := sorted(specs.keys() & self._own.keys()):
                 _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
-            self._cameras.become(kept, anew=anew)
+            self._cameras.become(wanted, anew=anew)
+            self._configured = frozenset(specs)
 
     def status(self) -> list[CameraStatus]:
         return self._cameras.status()
@@ -65,12 +72,20 @@ class Registry:
             self._cameras.remove(name)
             self._keep(name, None)
 
+    def _read_own(self, name: str, spec: Any) -> CameraSpec:
+        try:
+            return read_camera(spec)
+        except ConfigError as error:
+            raise ConfigError(f"camera '{name}' of {self._file}: {error}; {_ADVICE}") from None
+
     def _keep(self, name: str, spec: dict[str, Any] | None) -> None:
         self._own[name] = spec
+        if spec is None and name not in self._configured:
+            del self._own[name]
         try:
             partial = partial_path(self._file)
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                yaml.safe_dump(self._own, file, allow_unicode=True)
+                yaml.safe_dump({"cameras": self._own}, file, allow_unicode=True)
             finish(self._file)
         except OSError as error:
             _LOG.error("the change of camera %s holds until Onsight ends only: %s", name, error)
@@ -80,6 +95,9 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return read_yaml(file, "list of changed cameras")
+        cameras = read_yaml(file, "list of changed cameras").get("cameras", {})
     except ConfigError as error:
-        raise ConfigError(f"{error}; mend it, or delete it to go back to the configuration") from None
+        raise ConfigError(f"{error}; {_ADVICE}") from None
+    if not isinstance(cameras, dict):
+        raise ConfigError(f"the list of changed cameras {file} holds no 'cameras'; {_ADVICE}")
+    return cameras

@@ -97,10 +97,13 @@ def _open_news(config: ServeConfig, store: EventStore, stack: ExitStack) -> News
 
 
 def _thumbnail(store: EventStore, event: Event) -> bytes | None:
-    store.flush()
-    known = store.get(event.id)
-    path = None if known is None else store.thumbnail_path(known)
-    return None if path is None else path.read_bytes()
+    try:
+        store.flush()
+        known = store.get(event.id)
+        path = None if known is None else store.thumbnail_path(known)
+        return None if path is None else path.read_bytes()
+    except (OnsightError, OSError):  # it is told without
+        return None
 
 
 def _with_notice(config: ServeConfig) -> WebSettings:

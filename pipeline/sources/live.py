@@ -29,12 +29,18 @@ from pipeline.types import Frame, Image, Media
 _LOG = logging.getLogger(__name__)
 
 _USER_AND_PASSWORD = re.compile(r"(?i)^([a-z]+://)(?:[^/?#]*@|(?!\[)[^/?#:]*:(?!\d*(?:[/?#]|$)).*@)")
+_URL = re.compile(r"(?i)[a-z]+://\S+")
 _SECRET_IN_QUERY = re.compile(r"(?i)((?:^|[?&;/])[^=&?/]*(?:pass|pwd|pas|token|secret|key|auth)[^=&?/]*=)[^&#/]+")
 
 
 def hide_credentials(url: str) -> str:
     """The URL without `user:password@`, and with the values of query keys such as `password` replaced by `***`."""
     return _SECRET_IN_QUERY.sub(r"\1***", _USER_AND_PASSWORD.sub(r"\1", url))
+
+
+def hide_all_credentials(text: str) -> str:
+    """The text with every URL in it as `hide_credentials` has it."""
+    return _URL.sub(lambda url: hide_credentials(url[0]), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ class Camera:
                         yield Frame(image, self.name, index, times.stamp(own), self.stream)
                         index += 1
             except Exception as error:  # a camera fails alone, whatever its driver or decoder comes up with
-                lost = error if isinstance(error, Lost) else Lost(f"{type(error).__name__}: {error}", lasting=True)
+                lost = error if isinstance(error, Lost) else _foresee(error)
                 if lost is not error:
                     _LOG.error("%s failed in an unforeseen way", self.name, exc_info=error)
                 if not stop.is_set():
@@ -184,6 +190,11 @@ class Camera:
         if isinstance(self._target, int):
             return f"webcam {self.name} cannot be opened: {lost}"
         return f"{self.name} cannot be opened ({lost}): check address, user and password, and that the camera is on"
+
+
+def _foresee(error: Exception) -> Lost:
+    """What nobody foresaw; PyAV's messages carry the URL."""
+    return Lost(hide_all_credentials(f"{type(error).__name__}: {error}"), lasting=True)
 
 
 @dataclass(frozen=True, slots=True)

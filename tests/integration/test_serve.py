@@ -1,0 +1,233 @@
+"""`onsight serve` and `onsight events` as they are run, with cameras of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import httpx
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from support.clips import Camera, camera, write_clip
+from support.models import tiny_detector
+from websockets.sync.client import connect
+
+import pipeline
+from pipeline.serve.cli_events import events
+
+ROOT = Path(pipeline.__file__).parent.parent
+SERVE = "import sys; from pipeline.serve.cli_serve import serve; sys.exit(serve.main(standalone_mode=False))"
+PATIENCE = 60.0
+PASSWORD = "s3cret"
+MASKS = {"masks": {"door": {"points": [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]}}}
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What `found` returns, as soon as that is something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (result := found()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
+    return result
+
+
+class Served:
+    """`onsight serve` as a process, its page and its log."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, folder: Path) -> None:
+        self.process, self._log, self.folder = process, log, folder
+        self.url = until(lambda: self.logged("watch at "))[0].removeprefix("watch at ")
+        self._page = httpx.Client(base_url=self.url, headers={"Origin": self.url.rstrip("/")}, timeout=PATIENCE)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(encoding="utf-8")
+
+    def logged(self, start: str) -> list[str]:
+        """The messages of the log that begin so."""
+        assert self.process.poll() is None, self.log
+        whole = [line for line in self.log.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
+        messages = [json.loads(line)["message"] for line in whole]
+        return [message for message in messages if message.startswith(start)]
+
+    def ask(self, path: str, method: str = "GET", **options: Any) -> httpx.Response:
+        answer = self._page.request(method, path, **options)
+        assert answer.is_success, answer.text
+        assert PASSWORD not in answer.text
+        return answer
+
+    def cameras(self) -> dict[str, dict[str, Any]]:
+        return {each["name"]: each for each in self.ask("/api/cameras").json()}
+
+    def wait_for(self, name: str, state: str) -> None:
+        until(lambda: self.cameras().get(name, {}).get("state") == state)
+
+    def events(self, **question: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("/api/events", params=question).json()["events"]
+        return found
+
+    def configure(self, config: str) -> None:
+        (self.folder / "live.yaml").write_text(config, encoding="utf-8")
+        self.process.send_signal(signal.SIGHUP)
+
+
+@contextmanager
+def serving(folder: Path, *flags: str, **environment: str) -> Iterator[Served]:
+    """`onsight serve FLAGS` with this working folder; ended by force if it is still there."""
+    command = [sys.executable, "-c", SERVE, *flags, "--port", "0", "--log-format", "json"]
+    log = folder / "log.jsonl"
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    with (
+        log.open("wb") as stream,
+        subprocess.Popen(command, cwd=folder, env={**os.environ, **path, **environment}, stderr=stream) as process,
+    ):
+        try:
+            yield Served(process, log, folder)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Camera]]:
+    """Two cameras, which show something red and something green."""
+    clip = write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", [number / 10 for number in range(20)])
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(camera(clip, rtsp=0)) for name in ("yard", "door")}
+
+
+def with_password(each: Camera) -> str:
+    return each.urls[0].replace("rtsp://", f"rtsp://anna:{PASSWORD}@")
+
+
+def configuration(doors: dict[str, Camera], **changes: Any) -> str:
+    """Two cameras that work, one of them masked, and one that does not."""
+    cameras = {
+        "yard": {"source": {"env": "YARD"}},
+        "door": {"source": with_password(doors["door"]), "masks": "masks.yaml"},
+        "dead": f"rtsp://anna:{PASSWORD}@127.0.0.1:1/",
+    }
+    values = {"model": "m.onnx", "cameras": cameras, "store": {"clips": {"before": "1s", "after": "1s"}}}
+    return yaml.safe_dump({**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, doors: dict[str, Camera]) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    tiny_detector(folder / "m.onnx")
+    (folder / "masks.yaml").write_text(yaml.safe_dump(MASKS))
+    (folder / "live.yaml").write_text(configuration(doors))
+    with serving(folder, "live.yaml", YARD=with_password(doors["yard"])) as served:
+        yield served
+
+
+@pytest.mark.parametrize(("name", "other"), [("yard", "door"), ("door", "yard")], ids=["copied", "encoded"])
+def test_a_camera_that_is_lost(served: Served, doors: dict[str, Camera], name: str, other: str) -> None:
+    """What was seen has an end and a clip; the others go on; it comes back."""
+    served.wait_for(name, "live")
+    served.wait_for(other, "live")
+    seen = until(lambda: [each for each in served.events(camera=name, label="red") if each["end"] is None])[0]
+    until(lambda: served.cameras()[name]["frames"] > 20)  # some that a clip can be made of
+    doors[name].turn("kill")
+    served.wait_for(name, "waiting")
+    event = f"/api/events/{seen['id']}"
+    until(lambda: served.ask(event).json()["end"] and served.ask(event).json()["clip"])
+    picture = served.ask(f"{event}/thumbnail").content
+    assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) is not None
+    clip = served.folder / f"{name}.mp4"
+    clip.write_bytes(served.ask(f"{event}/clip").content)
+    with av.open(str(clip)) as video:
+        assert sum(1 for _ in video.decode(video=0)) > 5
+    frames = served.cameras()[other]["frames"]
+    until(lambda: served.cameras()[other]["frames"] > frames + 5)
+    doors[name].turn("well")
+    served.wait_for(name, "live")
+    assert served.cameras()[name]["gaps"] == 1
+    until(lambda: [each for each in served.events(camera=name) if each["end"] is None])
+
+
+def test_a_camera_that_was_never_there(served: Served) -> None:
+    served.wait_for("dead", "waiting")
+    assert served.cameras()["dead"]["reason"] == "Connection refused"
+
+
+def test_a_configuration_is_read_again(served: Served, doors: dict[str, Camera]) -> None:
+    before = served.cameras().keys()
+    for broken, why in (
+        ("model: [", "stays as it was: the configuration live.yaml is not valid YAML"),
+        (
+            configuration(doors, rules=[{"nam": "x"}]),
+            "stays as it was: live.yaml: unknown key 'rules.0.nam'; did you mean 'name'?",
+        ),
+        (
+            configuration(doors, cameras={"new": {"source": "rtsp://127.0.0.1:1/", "masks": "no.yaml"}}),
+            "all stays as it was: the masks",
+        ),
+    ):
+        served.configure(broken)
+        until(lambda why=why: any(why in message for message in served.logged("the ")))
+        assert served.cameras().keys() == before
+    served.configure(configuration(doors, rules=[{"name": "something red", "labels": ["red"]}], redact=["green"]))
+    until(lambda: served.logged("the configuration was read again, but a restart is needed for: redact"))
+    until(lambda: served.events(rule="something red", camera="yard"))
+    served.configure(configuration(doors))
+    until(lambda: "the configuration was read again" in served.logged("the configuration was read again"))
+    served.wait_for("yard", "live")
+
+
+def test_what_was_seen_is_listed(served: Served) -> None:
+    until(lambda: served.events(label="green", camera="yard"))
+    found = CliRunner().invoke(
+        events, ["--store", str(served.folder / "events"), "--since", "1h", "--label", "green", "--json"]
+    )
+    assert found.exit_code == 0, found.output
+    assert {json.loads(line)["label"] for line in found.stdout.splitlines()} == {"green"}
+
+
+def test_cameras_of_the_page_outlive_it_and_so_does_its_end(served: Served, doors: dict[str, Camera]) -> None:
+    """The last one: it ends `served`."""
+    spec = {"source": with_password(doors["door"])}
+    served.ask("/api/cameras", "POST", json={"name": "back-door", "spec": spec})
+    served.wait_for("back-door", "live")
+    served.ask("/api/cameras/dead", "DELETE")
+    changed = served.folder / "events" / "cameras.yaml"
+    assert changed.stat().st_mode & 0o777 == 0o600
+    assert yaml.safe_load(changed.read_text()) == {"cameras": {"back-door": spec, "dead": None}}
+    socket = served.url.replace("http", "ws") + "api/live"
+    with connect(socket, origin=served.url.rstrip("/")) as viewer:
+        viewer.send(json.dumps({"cameras": ["yard"]}))
+        until(lambda: isinstance(viewer.recv(PATIENCE), bytes))  # a picture
+        served.process.send_signal(signal.SIGTERM)
+        for _ in viewer:
+            pass
+        assert viewer.close_code == 1001
+    assert served.process.wait(PATIENCE) == 0
+    assert PASSWORD not in served.log
+    with serving(served.folder, "live.yaml", YARD=with_password(doors["yard"])) as again:
+        assert again.cameras().keys() == {"yard", "door", "back-door"}
+        again.wait_for("back-door", "live")
+        assert all(each["end"] for each in again.events(until=again.ask("/api/cameras").json()[0]["since"]))
+
+
+@pytest.mark.skipif(not entry_points(group="onsight.demo"), reason="the demo is not installed: uv sync")
+def test_the_demo(tmp_path: Path) -> None:
+    with serving(tmp_path, "--demo", XDG_CACHE_HOME=str(tmp_path / "cache")) as served:
+        for name in ("street", "crossing"):
+            served.wait_for(name, "live")
+        assert len(served.cameras()) == 2
+        until(lambda: all(each["frames"] for each in served.cameras().values()))
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(PATIENCE) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "log.jsonl"]

@@ -1,0 +1,116 @@
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from support.watching import event
+
+from pipeline.errors import SinkError
+from pipeline.serve.news import News
+
+PATIENCE = 10.0
+
+
+class Hooks:
+    """Webhooks that do not answer until the end of the test."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.hangs, self.answer = threading.Event(), threading.Event()
+        self.fails = False
+
+    def tell(self, moment, event, now) -> None:
+        if self.fails:
+            raise SinkError("the disk is full")
+        self.told.append((moment, event.id))
+
+    def deliver(self, now, stop) -> int:
+        self.hangs.set()
+        self.answer.wait(PATIENCE)
+        return 0
+
+    def close(self) -> None: ...
+
+
+class Broker:
+    """MQTT."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, bytes | None]] = []
+        self.came = threading.Condition()
+        self.closed = False
+
+    def start(self) -> None: ...
+
+    def tell(self, moment, event, thumbnail) -> None:
+        with self.came:
+            assert not self.closed
+            self.told.append((moment, event.id, thumbnail))
+            self.came.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self.came:
+            assert self.came.wait_for(lambda: len(self.told) >= count, PATIENCE)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    hooks = Hooks()
+    yield hooks
+    hooks.answer.set()
+
+
+def test_who_is_slow_keeps_nobody_waiting(hooks):
+    broker = Broker()
+    news = News(hooks, broker, lambda event: b"jpeg")
+    begun, ended = event(lasted=None), event()
+    assert hooks.hangs.wait(PATIENCE)
+    news.tell(begun)
+    news.tell(ended)
+    broker.wait_for(2)
+    assert broker.told == [("started", begun.id, None), ("ended", ended.id, b"jpeg")]
+    last = [event(number) for number in range(20)]
+    for each in last:
+        news.tell(each)
+    news.close()  # while they still hang
+    everything = [("started", begun.id), *(("ended", each.id) for each in (ended, *last))]
+    assert [told[:2] for told in broker.told] == everything
+    assert hooks.told == everything
+    assert broker.closed
+
+
+def test_a_full_disk_costs_webhooks_alone(hooks, caplog):
+    hooks.answer.set()
+    hooks.fails = True
+    broker = Broker()
+    news = News(hooks, broker, lambda event: None)
+    news.tell(event())
+    broker.wait_for(1)
+    news.tell(event())
+    news.close()
+    assert len(broker.told) == 2
+    assert set(caplog.messages) == {"notifications: the disk is full"}
+
+
+def test_a_fault_is_raised_where_it_is_asked_for():
+    class Broken(Broker):
+        def tell(self, moment, event, thumbnail) -> None:
+            raise ZeroDivisionError
+
+    news = News(None, Broken(), lambda event: None)
+    news.tell(replace(event(), end=None))
+    with pytest.raises(ZeroDivisionError):
+        news.close()
+    with pytest.raises(ZeroDivisionError):
+        news.tell(event())
+
+
+def test_nobody_to_tell():
+    news = News(None, None, lambda event: None)
+    news.watch({"yard": ["seen"]})
+    news.report([])
+    news.tell(event())
+    news.close()

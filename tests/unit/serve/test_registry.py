@@ -1,0 +1,111 @@
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.errors import ConfigError
+from pipeline.serve.config import CameraSpec, read_camera
+from pipeline.serve.registry import Registry
+
+DOOR, YARD, OTHER = (read_camera(f"rtsp://192.0.2.{number}/") for number in (1, 2, 3))
+
+
+class Held:
+    """`Cameras` that open nothing; a camera whose source is `bad` does not fit."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, CameraSpec] = {}
+
+    def become(self, specs: Mapping[str, CameraSpec], anew: bool = False) -> None:
+        self.specs = dict(specs)
+
+    def add(self, name: str, spec: CameraSpec) -> None:
+        if name in self.specs or spec.url == "bad":
+            raise ConfigError("it does not fit")
+        self.specs[name] = spec
+
+    def change(self, name: str, spec: CameraSpec) -> None:
+        if spec.url == "bad":
+            raise ConfigError("it does not fit")
+        self.specs = {**self.specs, name: spec} if self.specs[name] else {}
+
+    def remove(self, name: str) -> None:
+        del self.specs[name]
+
+
+def started(folder: Path, **specs: CameraSpec) -> tuple[Registry, Held]:
+    held = Held()
+    registry = Registry(held, folder / "cameras.yaml")  # type: ignore[arg-type]
+    registry.configure({name.replace("_", "-"): spec for name, spec in specs.items()})
+    return registry, held
+
+
+def test_what_the_page_changes_overrules_the_configuration(tmp_path, caplog):
+    registry, held = started(tmp_path, front_door=DOOR, yard=YARD)
+    registry.change("front-door", {"source": OTHER.url})
+    registry.remove("yard")
+    registry.add("on", {"source": "0"})
+    after = {"front-door": OTHER, "on": read_camera(0)}
+    assert held.specs == after
+    caplog.set_level(logging.INFO)
+    _, again = started(tmp_path, front_door=DOOR, yard=YARD)
+    assert again.specs == after
+    assert caplog.messages == [f"{tmp_path / 'cameras.yaml'} overrules the configuration of: front-door, yard"]
+
+
+def test_a_camera_that_came_and_went_leaves_nothing(tmp_path):
+    registry, _ = started(tmp_path)
+    registry.add("yard", {"source": YARD.url})
+    registry.remove("yard")
+    _, again = started(tmp_path, yard=DOOR)
+    assert again.specs == {"yard": DOOR}
+
+
+def test_only_its_owner_reads_what_it_keeps(tmp_path):
+    registry, _ = started(tmp_path)
+    spec = {"source": {"env": "PATH"}}  # as it was given, not what stands there
+    registry.add("yard", spec)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert yaml.safe_load(file.read_text()) == {"cameras": {"yard": spec}}
+
+
+def test_what_does_not_fit_is_not_kept(tmp_path):
+    registry, held = started(tmp_path, yard=YARD)
+    for refused in (
+        lambda: registry.add("door", {"source": "bad"}),
+        lambda: registry.add("yard", {"source": DOOR.url}),
+        lambda: registry.add("a/b", {"source": DOOR.url}),
+        lambda: registry.change("yard", {"source": "bad"}),
+        lambda: registry.change("yard", {"sorce": DOOR.url}),
+    ):
+        with pytest.raises(ConfigError):
+            refused()
+    for missing in (lambda: registry.remove("door"), lambda: registry.change("door", {"source": "0"})):
+        with pytest.raises(KeyError):
+            missing()
+    assert held.specs == {"yard": YARD}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_change_that_cannot_be_kept_holds_for_now(tmp_path, caplog):
+    registry, held = started(tmp_path / "nowhere")
+    registry.add("yard", {"source": YARD.url})
+    assert held.specs == {"yard": YARD}
+    assert "the change of camera yard holds until Onsight ends only" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cameras: [", "is not valid YAML, line 1: .*; mend it, or delete it"),
+        ("cameras: 1", "holds no 'cameras'; mend it, or delete it"),
+        ("cameras: {yard: {sorce: 1}}", "camera 'yard' of .*cameras.yaml: unknown key 'sorce'; did you mean 'source'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(tmp_path, text, told):
+    (tmp_path / "cameras.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        started(tmp_path)
