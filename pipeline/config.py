@@ -202,6 +202,11 @@ def read_yaml(file: Path, what: str = "configuration") -> dict[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
+def write_yaml(values: Mapping[str, Any]) -> str:
+    """YAML that `read_yaml` reads back."""
+    return yaml.safe_dump(dict(values), allow_unicode=True)
+
+
 def suggest_key(key: str, known: Sequence[str]) -> str:
     """The end of a message about an unknown key."""
     near = get_close_matches(key, known)

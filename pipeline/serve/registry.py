@@ -9,9 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import yaml
-
-from pipeline.config import read_yaml
+from pipeline.config import read_yaml, write_yaml
 from pipeline.errors import ConfigError
 from pipeline.serve.cameras import Cameras
 from pipeline.serve.config import CameraSpec, check_name, read_camera
@@ -85,7 +83,7 @@ class Registry:
         try:
             partial = partial_path(self._file)
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                yaml.safe_dump({"cameras": self._own}, file, allow_unicode=True)
+                file.write(write_yaml({"cameras": self._own}))
             finish(self._file)
         except OSError as error:
             _LOG.error("the change of camera %s holds until Onsight ends only: %s", name, error)
