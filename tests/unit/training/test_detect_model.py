@@ -50,6 +50,32 @@ def test_loss_falls_on_one_batch(family: str) -> None:
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3]), losses
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("ssd300_vgg16", 300),
+        ("ssdlite320_mobilenet_v3_large", 320),
+        ("retinanet_resnet50_fpn", 160),
+        ("fcos_resnet50_fpn", 160),
+    ],
+)
+def test_every_parameter_of_a_detector_of_torchvision_learns(name: str, size: int) -> None:
+    torch.manual_seed(0)
+    network = build_trainable(ModelSpec(name=name, weights="none"), 2, size)
+    sides = torch.tensor([0.07, 0.15, 0.2, 0.33, 0.5, 0.65, 0.8, 0.95, 1.0]) * size  # an object for every level
+    target = {"boxes": torch.stack([sides * 0, sides * 0, sides, sides], 1), "labels": torch.arange(9) % 2 + 1}
+    parameters = dict(network.named_parameters())
+    before = {key: parameter.detach().clone() for key, parameter in parameters.items()}
+    assert all(parameter.requires_grad for parameter in parameters.values())
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    loss = sum(network([torch.rand(3, size, size) for _ in range(2)], [target] * 2).values())
+    loss.backward()
+    optimiser.step()
+    assert torch.isfinite(loss)
+    assert [key for key, parameter in parameters.items() if parameter.grad is None] == []
+    assert [key for key, parameter in parameters.items() if torch.equal(parameter, before[key])] == []
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_anchors_of_the_file_are_those_that_were_trained(family: str) -> None:
     network = build_trainable(spec(family), 2, 160)
