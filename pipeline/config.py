@@ -202,8 +202,8 @@ def read_yaml(file: Path, what: str = "configuration") -> dict[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
-def write_yaml(values: Mapping[str, Any]) -> str:
-    """YAML that `read_yaml` reads back."""
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """The text of a YAML file of these keys and values."""
     return yaml.safe_dump(dict(values), allow_unicode=True)
 
 

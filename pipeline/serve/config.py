@@ -125,7 +125,7 @@ def read_config(file: Path) -> ServeConfig:
     try:
         return ServeConfig.model_validate(read_yaml(file))
     except ValidationError as error:
-        raise ConfigError(f"{file}: {_explain(error, ServeConfig)}") from None
+        raise ConfigError(f"{file}: {hide_all_credentials(_explain(error, ServeConfig))}") from None
 
 
 def check_name(name: str) -> str:
@@ -149,13 +149,13 @@ def read_camera(values: Any) -> CameraSpec:
     try:
         return CameraSpec.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error, CameraSpec)) from None
+        raise ConfigError(hide_all_credentials(_explain(error, CameraSpec))) from None
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     # An unknown key first: it may be why another is missing.
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    path = hide_all_credentials(".".join(str(part) for part in first["loc"]))
+    path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *parts, key = first["loc"]
         return f"unknown key '{path}'; {suggest_key(str(key), _keys_at(model, parts))}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from pipeline.config import read_yaml, write_yaml
+from pipeline.config import read_yaml, to_yaml
 from pipeline.errors import ConfigError
 from pipeline.serve.cameras import Cameras
 from pipeline.serve.config import CameraSpec, check_name, read_camera
@@ -42,8 +42,8 @@ class Registry:
             ConfigError: a camera cannot be opened as it says; nothing has changed.
         """
         with self._lock:
-            wanted = {name: spec for name, spec in specs.items() if name not in self._own}
-            wanted |= {name: self._read_own(name, spec) for name, spec in self._own.items() if spec is not None}
+            own = {name: None if spec is None else self._read_own(name, spec) for name, spec in self._own.items()}
+            wanted = {name: spec for name, spec in {**specs, **own}.items() if spec is not None}
             if overruled := sorted(specs.keys() & self._own.keys()):
                 _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
             self._cameras.become(wanted, anew=anew)
@@ -83,7 +83,7 @@ class Registry:
         try:
             partial = partial_path(self._file)
             with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-                file.write(write_yaml({"cameras": self._own}))
+                file.write(to_yaml({"cameras": self._own}))
             finish(self._file)
         except OSError as error:
             _LOG.error("the change of camera %s holds until Onsight ends only: %s", name, error)

@@ -30,7 +30,7 @@ from pipeline.serve.cli_events import events
 
 ROOT = Path(pipeline.__file__).parent.parent
 SERVE = "import sys; from pipeline.serve.cli_serve import serve; sys.exit(serve.main(standalone_mode=False))"
-PATIENCE = 60.0
+PATIENCE = 240.0
 PASSWORD = "s3cret"
 MASKS = {"masks": {"door": {"points": [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]}}}
 

@@ -73,7 +73,8 @@ def fakes(folder: Path) -> Iterator[tuple[Cameras, Events]]:
 @contextmanager
 def real_ones(folder: Path) -> Iterator[tuple[Cameras, Events]]:
     """What `onsight serve` gives the page, with cameras that are silent."""
-    watched = AllCameras[CameraSpec](watch, [], threading.Event())
+    stop = threading.Event()
+    watched = AllCameras[CameraSpec](watch, [], stop)
     registry = Registry(watched, folder / "cameras.yaml")
     registry.configure({"gate": read_camera(0)})
     with closing(EventStore(folder)) as store:
@@ -84,7 +85,8 @@ def real_ones(folder: Path) -> Iterator[tuple[Cameras, Events]]:
             store.attach(seen, clip=store.files.clip(seen))
         store.flush()
         yield registry, store
-    watched.close()
+    stop.set()
+    watched.run()  # ends them
 
 
 @pytest.fixture(params=[fakes, real_ones])

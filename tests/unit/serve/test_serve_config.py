@@ -62,6 +62,10 @@ def test_secrets_from_elsewhere(tmp_path, monkeypatch):
             {"cameras": {"a": {"source": {"env": "NOT_SET"}}}},
             "'cameras.a.source': the environment variable 'NOT_SET' is",
         ),
+        (
+            {"cameras": {"a": {"source": {"env": URL}}}},
+            "'cameras.a.source': the environment variable 'rtsp://192.0.2.1",
+        ),
         ({"cameras": {"a/b": URL}}, "'cameras.a/b.[key]': string should match pattern"),
         ({"cameras": {"a": [URL]}}, "'cameras.a': input should be"),
         ({"store": {"keep": "long"}}, "'store.keep': "),
