@@ -68,6 +68,7 @@ class Server:
                 "threads": self._seen.num_threads(),
                 "files": self._seen.num_fds(),
                 "cpu": times.user + times.system,
+                "busy": psutil.cpu_percent() / 100,
                 "cameras": cameras,
             }
 

@@ -1,7 +1,7 @@
 """What `soak.py` has seen: figures, faults and tables. A sample holds the time `at`, in seconds since the beginning."""
 
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 
 CAMERAS = ("north", "east", "south", "west")
 GROWTH = 0.05  # of the memory, at most
@@ -19,9 +19,15 @@ def measure(samples, disturbances, seconds, settled, minute, rate):
         "threads": levels(before, after, "threads"),
         "files": levels(before, after, "files"),
         "cores": round((samples[-1]["cpu"] - samples[0]["cpu"]) / span, 3),
+        "busy": busy(samples),
         "cameras": {name: measure_camera(samples, name, disturbances, settled) for name in CAMERAS},
         "disturbances": [measure_disturbance(samples, each, rate) for each in disturbances],
     }
+
+
+def busy(samples):
+    """The share of the whole machine that was at work, for whomever."""
+    return round(mean(each["busy"] for each in samples), 3)
 
 
 def levels(before, after, what):
@@ -80,6 +86,7 @@ def measure_disturbance(samples, disturbance, rate):
         "gaps": grown(disturbance.camera, "gaps"),
         "gap_seconds": round(grown(disturbance.camera, "gap_seconds"), 1),
         "others": round(others / (last["at"] - first["at"]) / rate, 3),
+        "busy": busy(meanwhile),
     }
 
 
@@ -107,7 +114,7 @@ def show(results):
     print(f"\nmemory   {first:.1f} MB, at the end {last:.1f} MB: {memory['growth']:+.1%}")
     for what in ("threads", "files"):
         print(f"{what:<8} {results[what]['settled']:g}, at the end {results[what]['last']:g}")
-    print(f"cores    {results['cores']:.2f}")
+    print(f"cores    {results['cores']:.2f}, with all that ran beside it {results['busy']:.0%} of the machine")
     print(f"events   {results['events']}, of them with clips {results['clips']}")
     print(f"ended    with code {results['end']['code']} after {results['end']['seconds']:.1f} s\n")
     print("camera    fps  frames  dropped  gaps  unexplained  p99 of latency in ms, median (highest)")
@@ -115,7 +122,7 @@ def show(results):
         late = "  ".join(f"{1e3 * part['median']:.0f} ({1e3 * part['highest']:.0f})" for part in each["latency_p99"])
         counts = f"{each['frames']:>6}  {each['dropped']:>7}  {each['gaps']:>4}  {each['unexplained']:>11}"
         print(f"{name:<6} {each['fps']:6.1f}  {counts}  {late}")
-    print("\nat s    camera  disturbance  gaps  seconds  back after s  others' frames")
+    print("\nat s    camera  disturbance  gaps  seconds  back after s  others' frames  machine busy")
     for each in results["disturbances"]:
         what = f"{each['at']:<6}  {each['camera']:<6}  {each['kind']:<11}  {each['gaps']:>4}  {each['gap_seconds']:>7}"
-        print(f"{what}  {each['back_after'] or '-':>12}  {each['others']:>14.0%}")
+        print(f"{what}  {each['back_after'] or '-':>12}  {each['others']:>14.0%}  {each['busy']:>12.0%}")
