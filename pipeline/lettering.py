@@ -11,7 +11,7 @@ from pipeline.palette import Colour, ink_on
 from pipeline.types import Image
 
 _REGULAR = 400
-_CACHED = 1024
+_CACHED = 256  # names and scores in use stay; the numbers of tracks never come again, and would fill any room
 
 
 def font_size(height: int, width: int) -> int:
