@@ -168,7 +168,7 @@ def test_int8_says_what_it_loses(small: tuple[Path, Result], checkpoint: Path, p
     assert path.stat().st_size < 0.4 * model.stat().st_size
     rows = [line.split() for line in result.stderr.splitlines()]
     assert [row[0] for row in rows if row and row[0] in ("network", "fp32", "int8") and "ms" in row] == ["fp32", "int8"]
-    assert AGREES in call(cli.verify, path, "--against", checkpoint).stderr
+    assert AGREES in call(cli.verify, path, "--against", checkpoint, "--data", photos / "val").stderr
 
 
 def test_int8_is_repeated_byte_for_byte(
