@@ -217,7 +217,7 @@ def test_broken_picture_is_left_out_and_named(painted: list[AnnotatedImage], tmp
     batch = loader.__getitems__(Draw(0, (4, 0, 5)))
     assert batch.failed == [str(broken.path), str(turned.path)]
     assert len(batch.images_B3HW) == len(batch.targets) == 1
-    with pytest.raises(SourceError, match="another size than its annotation says"):
+    with pytest.raises(SourceError, match="pixels upright, and"):
         loader[5]
 
 
