@@ -309,7 +309,8 @@ def test_unfit_data_is_refused(recipe_file: Path, data: Path, tmp_path: Path) ->
     empty = write_coco(tmp_path / "empty", {"train": [Scene("a")], "val": [Scene("b")]}, CLASSES)
     assert "has no boxes" in refusal(path=empty)
     crowded = [Scene("a", [Object("disc", (5, 5, 20, 20)), Object("square", (30, 5, 50, 20), crowd=True)], SIZE)]
-    one = write_coco(tmp_path / "one", {"train": crowded, "val": crowded}, CLASSES)
+    judged = [Scene("b", crowded[0].objects, SIZE)]
+    one = write_coco(tmp_path / "one", {"train": crowded, "val": judged}, CLASSES)
     assert "has 1 class without boxes to train on (square)" in refusal(path=one)
     assert "multiples of 32 pixels, not 200 x 200" in refusal("input.size=200")
     other = write_shapes(tmp_path / "other", 4, 2, 2)
