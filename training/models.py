@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import timm
@@ -20,7 +20,10 @@ from training.packaged import EFFICIENTNET, find_packaged
 from training.recipe import ModelSpec
 from training.weights import load_in_order
 
-OWN = "cifarnet"
+_OWN: dict[str, Callable[[int], nn.Module]] = {
+    "cifarnet": CifarNet,
+    "cifarnet-large": partial(CifarNet, widths=(256, 768, 768), depth=3),
+}
 _OLD = ("inception_v3", "googlenet")  # they want to be told that they are to be initialised
 
 
@@ -57,7 +60,7 @@ def resolve_name(name: str) -> tuple[str, str]:
 
 @cache
 def _known() -> dict[str, tuple[str, ...]]:
-    return {"own": (OWN,), "torchvision": tuple(tv.list_models(module=tv)), "timm": tuple(timm.list_models())}
+    return {"own": tuple(_OWN), "torchvision": tuple(tv.list_models(module=tv)), "timm": tuple(timm.list_models())}
 
 
 def build_network(spec: ModelSpec, classes: int, size: int | None = None) -> nn.Module:
@@ -72,8 +75,9 @@ def build_network(spec: ModelSpec, classes: int, size: int | None = None) -> nn.
         ConfigError: an unknown name, or a dropout or drop path that the network has no place for.
     """
     library, name = resolve_name(spec.name)
+    network: nn.Module
     if library == "own":
-        network: nn.Module = CifarNet(classes)
+        network = _OWN[name](classes)
     elif library == "torchvision":
         options: dict[str, Any] = {"init_weights": True} if name in _OLD else {}
         if name.startswith("vit_") and size is not None:

@@ -57,7 +57,7 @@ class DataSpec(_Part):
 class ModelSpec(_Part):
     """Which network, from which weights.
 
-    `name`: `cifarnet`, `torchvision:resnet18`, `timm:tf_efficientnet_lite0`, or the bare name of either library. Of a
+    `name`: `cifarnet`, `cifarnet-large`, `torchvision:resnet18`, `timm:tf_efficientnet_lite0`, or a bare name. Of a
     detector: one of torchvision's, as `fcos_resnet50_fpn`, or a family, `fcos`, `retinanet` or `ssdlite`, on a
     `backbone`, which is a classifier with feature maps. `width`, `depth`: channels of the pyramid of `fcos` and
     `retinanet`, and convolutions of their heads.

@@ -21,6 +21,7 @@ from training.weights import PACKAGED, choose_state, load_weights, read_state
     ("name", "size"),
     [
         ("cifarnet", 32),
+        ("cifarnet-large", 32),
         ("vgg11", 32),
         ("resnet18", 32),
         ("inception_v3", 299),
@@ -44,7 +45,9 @@ def test_every_family_makes_a_step(name: str, size: int) -> None:
         assert network(torch.rand(1, 3, size, size)).shape == (1, 3)
 
 
-@pytest.mark.parametrize("name", ["vgg16", "regnet_y_400mf", "inception_v3", "timm:tf_efficientnet_lite0", "cifarnet"])
+@pytest.mark.parametrize(
+    "name", ["vgg16", "regnet_y_400mf", "inception_v3", "timm:tf_efficientnet_lite0", "cifarnet-large"]
+)
 def test_blocks_hold_every_parameter_once(name: str) -> None:
     network = build_network(ModelSpec(name=name), 3)
     blocks = blocks_of(network)
@@ -64,7 +67,7 @@ def test_names() -> None:
     assert resolve_name("resnet18") == ("torchvision", "resnet18")
     assert resolve_name("timm:resnet18") == ("timm", "resnet18")
     assert resolve_name("tf_efficientnet_lite0") == ("timm", "tf_efficientnet_lite0")
-    assert resolve_name("cifarnet") == ("own", "cifarnet")
+    assert resolve_name("cifarnet-large") == ("own", "cifarnet-large")
 
 
 @pytest.mark.parametrize(
