@@ -119,11 +119,11 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def choose_workers(wanted: int | None, devices: int = 1) -> int:
-    """Processes of a loader: as asked for, or the cores that the training leaves, eight at most."""
+    """Processes of a loader: as asked for, or the cores that the training leaves, 16 at most."""
     if wanted is not None:
         return wanted
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(cores // devices - 1, 0), 8)
+    return min(max(cores // devices - 1, 0), 16)
 
 
 def class_weights(samples: Sequence[Sample], classes: int) -> torch.Tensor:

@@ -184,7 +184,7 @@ def test_rare_classes_weigh_more() -> None:
 
 def test_workers() -> None:
     assert choose_workers(3) == 3
-    assert 0 <= choose_workers(None) <= 8
+    assert 0 <= choose_workers(None) <= 16
 
 
 def test_sheet_shows_pictures(samples: list[Sample], tmp_path: Path) -> None:
