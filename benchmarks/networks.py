@@ -3,13 +3,14 @@
     uv run benchmarks/networks.py                       # all of them, about ten minutes on two cores
     uv run benchmarks/networks.py resnet18 ssd300_vgg16 # these
     uv run benchmarks/networks.py --json networks.json
+    uv run benchmarks/networks.py --device cuda --precision fp16 --resize graph
 
 Weights are drawn from a seed: nothing is downloaded, and parity does not depend on what a network has learnt. Weights
 that begin as zeros are drawn, too, and batch norms take the statistics of photographs, else little of a picture would
 reach the end of a deep network; what the head of a detector gives is made to spread, else all its boxes would be
 alike. Parity is the largest difference at batch 1, 3 and 8 on photographs of three sizes: of logits as a part of
 their range; for a detector of scores, and of coordinates in pixels. A frame is the median time of one frame on the
-CPU.
+device. On a GPU the last column names what is heavy and was left to the CPU.
 """
 
 import argparse
@@ -28,9 +29,12 @@ from export.named import open_network
 from export.options import ExportOptions
 from export.pictures import photographs
 from pipeline.errors import OnsightError
+from pipeline.model import OnnxModel
 
+HEAVY = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "Resize"}
 NETWORKS = (
     "cifarnet",
+    "cifarnet-large",
     "torchvision:alexnet",
     "torchvision:vgg11_bn",
     "torchvision:vgg16",
@@ -94,7 +98,7 @@ def open_random(name, folder):
     torch.manual_seed(0)
     labels = folder / "labels.txt"
     labels.write_text("".join(f"class {i}\n" for i in range(10)))
-    origin = open_network(name, "none", str(labels) if name == "cifarnet" else None, None, {})
+    origin = open_network(name, "none", str(labels) if name.startswith("cifarnet") else None, None, {})
     size = origin.contract.input
     images = torch.stack([torch.from_numpy(image.copy()) for image in photographs()]).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (origin.mean, origin.std))
@@ -108,11 +112,13 @@ def open_random(name, folder):
     return replace(origin, network=Spread(origin.network, images).eval())
 
 
-def export(name):
+def export(name, options):
     with tempfile.TemporaryDirectory() as folder:
         origin, began = open_random(name, Path(folder)), time.perf_counter()
+        path = Path(folder) / "m.onnx"
         try:
-            made = export_model(origin, Path(folder) / "m.onnx", ExportOptions())
+            made = export_model(origin, path, options)
+            nodes = OnnxModel(path, options.device).nodes if options.device != "cpu" else {}
         except OnsightError as error:
             return {"network": name, "error": str(error)}
     size, parity = made.contract.input, made.parity
@@ -123,33 +129,42 @@ def export(name):
         "scores": parity.scores,
         "pixels": parity.pixels,
         "boxes": parity.boxes,
-        "megabytes": round(made.sizes["fp32"] / 1e6, 1),
-        "milliseconds": round(made.timings["fp32"], 1),
+        "megabytes": round(made.sizes[options.precision] / 1e6, 1),
+        "milliseconds": round(made.timings[options.precision], 1 if options.device == "cpu" else 2),
+        "heavy_on_the_cpu": sorted(set(nodes.get("CPUExecutionProvider", ())) & HEAVY),
         "seconds_to_export": round(time.perf_counter() - began, 1),
     }
 
 
-def row(found):
+def row(found, options):
     name = f"| `{found['network']}` "
     if "error" in found:
         return f"{name}| no: {found['error']} | | | | |"
+    left = f" {', '.join(found['heavy_on_the_cpu']) or 'nothing'} |" if options.device != "cpu" else ""
     parity = (
         f"{found['logits']:.0e}" if found["logits"] is not None else f"{found['scores']:.0e}, {found['pixels']:.0e} px"
     )
-    return f"{name}| yes | {found['input']} | {parity} | {found['megabytes']} MB | {found['milliseconds']} ms |"
+    return f"{name}| yes | {found['input']} | {parity} | {found['megabytes']} MB | {found['milliseconds']} ms |{left}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
+    parser.add_argument("--resize", choices=["host", "graph"], default="host")
     arguments = parser.parse_args()
+    options = ExportOptions(
+        precision=arguments.precision, resize_in_graph=arguments.resize == "graph", device=arguments.device
+    )
     found = []
-    print("| network | exported | input | parity at batch 1, 3, 8 | file | a frame |")
-    print("|---" * 6 + "|")
+    left = " heavy on the CPU |" if options.device != "cpu" else ""
+    print(f"| network | exported | input | parity at batch 1, 3, 8 | file | a frame |{left}")
+    print("|---" * (7 if left else 6) + "|")
     for name in arguments.networks:
-        found.append(export(name))
-        print(row(found[-1]), flush=True)
+        found.append(export(name, options))
+        print(row(found[-1], options), flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
