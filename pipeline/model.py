@@ -1,28 +1,34 @@
-"""A model file on a device. The only module that imports ONNX Runtime."""
+"""A model file on a device."""
 
 from __future__ import annotations
 
-import sys
+import logging
+import threading
 from collections import Counter
-from contextlib import redirect_stdout
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from pipeline import contract as contracts
 from pipeline.contract import ModelContract, read_contract
-from pipeline.device import PROVIDERS, why_no_gpu, why_no_provider
+from pipeline.device import PROVIDERS
 from pipeline.errors import ContractError, DeviceError, ModelError
+from pipeline.session import Session, check_device, count_nodes, open_session
+from pipeline.slot import Slot
 from pipeline.terms import Device
-from pipeline.types import Image
+from pipeline.types import Frames
 
 Outputs = dict[str, NDArray[Any]]
 
-_PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"}}
+_CUDA = "CUDAExecutionProvider"
+_CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
+
+_LOG = logging.getLogger(__name__)
+
 _OUTPUTS: dict[str, dict[str, tuple[str, int]]] = {
     "classify": {"scores": ("tensor(float)", 2)},
     "detect": {"boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2), "labels": ("tensor(int64)", 2)},
@@ -42,18 +48,22 @@ class Model(Protocol):
         """What it runs on."""
         ...
 
-    def infer(self, frames_BHW3: Image) -> Outputs:
+    def infer(self, frames_BHW3: Frames) -> Outputs:
         """See `OnnxModel.infer`."""
         ...
 
 
 class OnnxModel:
-    """An ONNX file with its contract, loaded on a device. `infer` may be called from several threads at once.
+    """An ONNX file with its contract, loaded on a device. `infer` may be called from several threads at once: on a GPU
+    each has buffers and a stream of its own, so that one copies while another infers.
 
     Args:
         path: the `.onnx` file.
         device: what to run on; `auto` takes a CUDA GPU where one can be used.
         threads: threads that share the work of one call on the CPU; 0: one for each core.
+        cuda_graph: launch an inference on `cuda` as one recorded CUDA graph. Where that cannot be, it says so and does
+            without.
+        cuda_options: of ONNX Runtime's CUDA provider, beside Onsight's own.
 
     Attributes:
         contract: what the file says about itself.
@@ -65,11 +75,20 @@ class OnnxModel:
         DeviceError: the device asked for cannot be used; it never falls back in silence.
     """
 
-    def __init__(self, path: str | Path, device: Device = "auto", threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        device: Device = "auto",
+        threads: int = 0,
+        *,
+        cuda_graph: bool = False,
+        cuda_options: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no model file {self.path}")
         self.device, self.reason = _choose(device)
+        self._options = {_CUDA: {**_CUDA_OPTIONS, **(cuda_options or {})}}
         self._session, failure = self._open(self.device, threads)
         if failure is not None:
             if device != "auto":
@@ -77,8 +96,11 @@ class OnnxModel:
             self.device, self.reason = "cpu", failure
         self.contract: ModelContract = read_contract(self._session.get_modelmeta().custom_metadata_map, str(self.path))
         self._check_graph()
+        self._batch = 1
+        self._records = cuda_graph and self._can_record()
+        self._slots = threading.local()
         if self.device != "cpu":
-            self._warm_up()
+            self.prepare(1)
 
     @property
     def providers(self) -> list[str]:
@@ -88,11 +110,7 @@ class OnnxModel:
     @cached_property
     def nodes(self) -> dict[str, Counter[str]]:
         """For each provider the number of nodes of each operator that it runs."""
-        nodes: dict[str, Counter[str]] = {}
-        for subgraph in self._session.get_provider_graph_assignment_info():
-            operators = nodes.setdefault(subgraph.ep_name, Counter())
-            operators.update(node.op_type for node in subgraph.get_nodes())
-        return nodes
+        return count_nodes(self._session)
 
     @property
     def cpu_nodes(self) -> int:
@@ -107,11 +125,31 @@ class OnnxModel:
             "outputs": {value.name: list(value.shape) for value in self._session.get_outputs()},
         }
 
-    def infer(self, frames_BHW3: Image) -> Outputs:
+    def prepare(self, batch: int) -> None:
+        """Gets ready for inferences of up to `batch` frames: on a GPU, fewer are made up to so many from now on.
+
+        A convolution there is planned for one shape of its input, which takes many times as long as the inference, and
+        planned anew whenever that changes. The first plan loads cuDNN, and is the first to notice a library missing.
+
+        Raises:
+            DeviceError: the GPU cannot run the model.
+        """
+        if self.device == "cpu":
+            return
+        self._batch = batch if self.contract.input.batch is None else 1
+        size = self.contract.input
+        try:
+            frames_BHW3 = np.zeros((self._batch, size.height, size.width, 3), np.uint8)
+            Slot(self._session, self.contract.outputs).infer(frames_BHW3, self._batch)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DeviceError(f"{self.device} fails: {reason}; use --device cpu, or run: onsight doctor") from error
+
+    def infer(self, frames_BHW3: Frames) -> Outputs:
         """Runs the graph.
 
         Args:
-            frames_BHW3: uint8 [B, H, W, 3], BGR, resized as the contract says.
+            frames_BHW3: uint8 [B, H, W, 3], BGR, resized as the contract says, on the host or on the model's GPU.
 
         Returns:
             A classifier: `scores` float32 [B, C]. A detector: `boxes` float32 [B, K, 4], `scores` float32 [B, K] and
@@ -122,36 +160,47 @@ class OnnxModel:
             return {name: np.concatenate([outputs[name] for outputs in each]) for name in each[0]}
         return self._run(frames_BHW3)
 
-    def _run(self, frames_BHW3: Image) -> Outputs:
-        names = list(_OUTPUTS[self.contract.task])
+    def _run(self, frames_BHW3: Frames) -> Outputs:
+        names = self.contract.outputs
+        if self.device != "cpu":
+            return self._slot().infer(frames_BHW3, self._batch)
+        if not isinstance(frames_BHW3, np.ndarray):
+            raise DeviceError(f"{self.path} runs on the CPU and cannot take pictures from a GPU; use --device cuda")
         return dict(zip(names, self._session.run(names, {contracts.INPUT_NAME: frames_BHW3}), strict=True))
 
-    def _open(self, device: str, threads: int) -> tuple[ort.InferenceSession, str | None]:
+    def _slot(self) -> Slot:
+        """That of this thread."""
+        if not hasattr(self._slots, "mine"):
+            self._slots.mine = Slot(
+                self._session, self.contract.outputs, self._open_recorder if self._records else None
+            )
+        mine: Slot = self._slots.mine
+        return mine
+
+    def _open_recorder(self) -> Session:
+        options = {_CUDA: {**self._options[_CUDA], "enable_cuda_graph": "1"}}
+        return open_session(self.path, self.device, 0, options)
+
+    def _can_record(self) -> bool:
+        """A recording is of one shape and of one provider."""
+        if self.device == "cuda" and not self.contract.input.dynamic and self.contract.resize.rule != "graph":
+            return True
+        what = "--device cuda" if self.device != "cuda" else "an input of one size"
+        _LOG.warning("goes on without CUDA graphs, which need %s", what)
+        return False
+
+    def _open(self, device: str, threads: int) -> tuple[Session, str | None]:
         """A session on `device`, or one on the CPU and why `device` failed."""
         try:
-            session = ort.InferenceSession(
-                str(self.path),
-                _session_options(threads),
-                providers=[(name, _PROVIDER_OPTIONS.get(name, {})) for name in PROVIDERS[device]],
-                enable_fallback=0,  # else ONNX Runtime retries on the CPU and tells standard output
-            )
-        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-            reason = str(error).strip().partition("\n")[0].rpartition(" failed:")[2]
+            session = open_session(self.path, device, threads, self._options)
+        except ModelError as error:
             if device == "cpu":
-                raise ModelError(f"{self.path} cannot be loaded as an ONNX model: {reason}") from error
-            return self._open("cpu", threads)[0], reason
+                raise ModelError(f"{self.path} cannot be loaded as an ONNX model: {error}") from error
+            return self._open("cpu", threads)[0], str(error)
         if (took := session.get_providers()[0]) == PROVIDERS[device][0]:
             return session, None
-        return self._open("cpu", threads)[0], f"ONNX Runtime took {took} although the libraries can be loaded"
-
-    def _warm_up(self) -> None:
-        """The first run on a GPU loads cuDNN and chooses kernels: slow, and the first to notice a library missing."""
-        size = self.contract.input
-        try:
-            self.infer(np.zeros((1, size.height, size.width, 3), np.uint8))
-        except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise DeviceError(f"{self.device} fails: {reason}; use --device cpu, or run: onsight doctor") from error
+        reason = f"ONNX Runtime took {took} although the libraries can be loaded"
+        return self._open("cpu", threads)[0], reason
 
     def _check_graph(self) -> None:
         """The contract must hold for what the graph says of itself; what it leaves open cannot be checked."""
@@ -179,30 +228,6 @@ class OnnxModel:
 
     def _broken(self, how: str) -> ContractError:
         return ContractError(f"{self.path} does not keep its contract: {how}; adopt or export it again")
-
-
-def _session_options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Waiting threads sleep: at camera rates spinning costs three times the CPU time and wins nothing.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    return options
-
-
-def available_providers() -> list[str]:
-    """The execution providers that this build of ONNX Runtime knows, whether or not their libraries can be loaded."""
-    return list(ort.get_available_providers())
-
-
-def check_device(device: Literal["cuda", "tensorrt"]) -> str | None:
-    """Why `device` cannot be used here; None if it can."""
-    reason = why_no_gpu()
-    if reason is None and hasattr(ort, "preload_dlls"):
-        with redirect_stdout(sys.stderr):  # it prints; standard output belongs to records
-            ort.preload_dlls()
-    return reason or why_no_provider(device)
 
 
 def _choose(device: Device) -> tuple[Literal["cpu", "cuda", "tensorrt"], str | None]:

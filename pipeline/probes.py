@@ -44,7 +44,7 @@ def count_cores() -> str:
 
 def find_runtime() -> str:
     """The version of ONNX Runtime and the providers it was built with."""
-    from pipeline.model import available_providers
+    from pipeline.session import available_providers
 
     names = ", ".join(name.removesuffix("ExecutionProvider") for name in available_providers())
     packages = [f"{name} {version(name)}" for name in ("onnxruntime-gpu", "onnxruntime") if installed(name)]
@@ -101,7 +101,7 @@ def load_tensorrt() -> str:
 
 
 def _load(device: Literal["cuda", "tensorrt"]) -> None:
-    from pipeline.model import check_device
+    from pipeline.session import check_device
 
     if reason := check_device(device):
         raise OnsightError(reason)

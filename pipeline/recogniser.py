@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import cuda
 from pipeline.contract import ModelContract
 from pipeline.model import Model, Outputs
 from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import Geometry, plan_geometry, write_input
 from pipeline.settings import Settings
 from pipeline.tiles import join_hidden, join_objects, plan_views
-from pipeline.types import Classification, Detections, Frame, Image, Recognised, Results
+from pipeline.types import Classification, Detections, Frame, Frames, Recognised, Results
 
 _BATCH = 8  # views of a frame that share an inference at most: each one more takes the memory of a frame more
 _BOXES = 300  # of a view, the best: joining those of all views takes the square of their number
@@ -70,13 +72,18 @@ class Recogniser:
             each = {name: values[i] for name, values in outputs.items()}
             yield Recognised(frame, self._results(each, geometry), self._hidden(each, geometry))
 
-    def _inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Image:
-        if len(frames) == 1 and self._model.contract.resize.rule == "graph":
-            return np.ascontiguousarray(frames[0].image[None])
+    def _inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Frames:
+        if self._model.contract.resize.rule == "graph":
+            lent = [frame.on_device for frame in frames]
+            on_device = [each for each in lent if each is not None]
+            if len(on_device) == len(frames) and self._model.device != "cpu":
+                return on_device
+            if len(frames) == 1:
+                return np.ascontiguousarray(frames[0].image[None])
         shape = (len(frames), geometries[0].height, geometries[0].width, 3)
-        size = int(np.prod(shape))
+        size = prod(shape)
         if self._buffer.size < size:
-            self._buffer = np.empty(size, np.uint8)
+            self._buffer = np.empty(size, np.uint8) if self._model.device == "cpu" else cuda.pinned(size)
         inputs_BHW3 = self._buffer[:size].reshape(shape)
         for frame, geometry, input_HW3 in zip(frames, geometries, inputs_BHW3, strict=True):
             write_input(frame.image, geometry, input_HW3)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import compress
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,26 @@ class Media:
     files: tuple[Path, ...] = ()
 
 
+class OnDevice(Protocol):
+    """A picture on a GPU, uint8 [H, W, 3], BGR, without gaps, that DLPack can lend: such as a CUDA tensor."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any: ...
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
+
+Frames: TypeAlias = Image | Sequence[OnDevice]
+"""uint8 [B, H, W, 3], BGR; or B pictures of one size on a GPU."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Twin:
+    """What lies on the GPU, and the picture that it is a copy of."""
+
+    picture: OnDevice
+    image: Image
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture of a source.
@@ -62,6 +82,7 @@ class Frame:
         stream: which source of the run this is, counted from 0 in the order they were given.
         born: when the frame came out of the decoder, in seconds of `time.perf_counter`.
         look: None where the run looks at every frame.
+        twin: the same picture on the GPU, from a decoder that leaves it there.
     """
 
     image: Image
@@ -71,6 +92,7 @@ class Frame:
     stream: int = 0
     born: float = field(default_factory=time.perf_counter)
     look: Look | None = None
+    twin: Twin | None = None
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -88,6 +110,11 @@ class Frame:
     def looked(self) -> bool:
         """Whether the model looks at it."""
         return self.look in (None, "anew")
+
+    @property
+    def on_device(self) -> OnDevice | None:
+        """`image` on the GPU; None where it is not there, or has been masked or cut on the host since."""
+        return self.twin.picture if self.twin is not None and self.twin.image is self.image else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

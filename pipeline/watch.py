@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar
 if TYPE_CHECKING:
     from pipeline.contract import ModelContract
     from pipeline.model import Model, Outputs
-    from pipeline.types import Image
+    from pipeline.types import Frames
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,4 +39,4 @@ def watch_model(model: Model, watch: Watch) -> Model:
 class _Watched:
     contract: ModelContract
     device: str
-    infer: Callable[[Image], Outputs]
+    infer: Callable[[Frames], Outputs]

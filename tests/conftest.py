@@ -23,7 +23,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @cache
 def _why_no_cuda() -> str | None:
-    from pipeline.model import check_device
+    from pipeline.session import check_device
 
     return check_device("cuda")
 

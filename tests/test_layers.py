@@ -149,7 +149,7 @@ def test_sources_and_sinks_know_the_values_and_their_own_package(module: str) ->
 @pytest.mark.parametrize(
     ("library", "owner"),
     [
-        ("onnxruntime", "pipeline.model"),
+        ("onnxruntime", "pipeline.session"),
         ("yaml", "pipeline.config"),
         ("psutil", "pipeline.bench.machine"),
         ("pynvml", "pipeline.bench.gpu"),
@@ -170,7 +170,7 @@ def test_a_library_has_one_owner(library: str, owner: str) -> None:
 
 THREADS = ("concurrent.futures", "multiprocessing", "_thread", "queue")
 CALM = {
-    "threading": {"Event", "Lock", "RLock", "current_thread"},
+    "threading": {"Event", "Lock", "RLock", "current_thread", "local"},
     "asyncio": {"AbstractEventLoop", "CancelledError", "Event", "Lock", "get_running_loop", "timeout"},
 }
 

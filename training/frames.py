@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pipeline.contract import ModelContract
 from pipeline.model import Outputs
-from pipeline.types import Image
+from pipeline.types import Frames
 from training.recipe import Rgb
 
 
@@ -61,9 +62,11 @@ class TorchModel:
         self.device = device
         self._network = network
 
-    def infer(self, frames_BHW3: Image) -> Outputs:
+    def infer(self, frames_BHW3: Frames) -> Outputs:
         """See `OnnxModel.infer`."""
+        on_host = isinstance(frames_BHW3, np.ndarray)
+        frames = torch.from_numpy(frames_BHW3) if on_host else torch.stack([torch.from_dlpack(f) for f in frames_BHW3])
         with torch.inference_mode():
-            found = self._network(torch.from_numpy(frames_BHW3).to(self.device))
+            found = self._network(frames.to(self.device))
         each = found if isinstance(found, tuple) else (found,)
         return {name: value.cpu().numpy() for name, value in zip(self.contract.outputs, each, strict=True)}

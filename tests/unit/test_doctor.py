@@ -127,7 +127,7 @@ def test_a_gpu_that_is_not_there_is_told_once(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_missing_cuda_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "why_no_gpu", lambda: None)
-    monkeypatch.setattr("pipeline.model.check_device", lambda device: f"lib{device}.so cannot be loaded")
+    monkeypatch.setattr("pipeline.session.check_device", lambda device: f"lib{device}.so cannot be loaded")
 
     found = {finding.name: finding for finding in doctor._graphics()}
 

@@ -462,7 +462,7 @@ def test_a_missing_or_corrupt_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.model.why_no_gpu", lambda: "the bus is empty")
+    monkeypatch.setattr("pipeline.session.why_no_gpu", lambda: "the bus is empty")
 
     with pytest.raises(DeviceError, match="cuda cannot be used: the bus is empty"):
         inspect_model(tiny_classifier(tmp_path / "m.onnx"), "cuda")

@@ -7,7 +7,8 @@ from support.models import COLOURS, expected_scores, tiny_classifier, tiny_detec
 
 from pipeline.contract import InputSpec, ModelContract, Resize
 from pipeline.errors import ContractError, DeviceError, ModelError
-from pipeline.model import OnnxModel, available_providers, check_device
+from pipeline.model import OnnxModel
+from pipeline.session import available_providers, check_device
 
 
 def reason(path: Path, kind: type[Exception] = ModelError) -> str:
@@ -185,7 +186,7 @@ def test_auto_says_why_it_took_the_cpu(classifier_path: Path) -> None:
 def test_what_the_runtime_prints_is_kept_from_standard_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.model.why_no_gpu", lambda: None)
+    monkeypatch.setattr("pipeline.session.why_no_gpu", lambda: None)
     monkeypatch.setattr(
         "onnxruntime.preload_dlls", lambda: sys.stdout.write("Failed to load libcudart.so"), raising=False
     )

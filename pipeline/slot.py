@@ -1,0 +1,137 @@
+"""Inferences of one thread on a GPU, bound to buffers of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import count
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import cuda
+from pipeline.contract import INPUT_NAME
+from pipeline.session import DTYPES, Session, borrow, graph_options
+from pipeline.types import Frames
+
+_MOST_BINDINGS = 8  # shapes of the input that are remembered
+_ALIGNED = 256  # bytes, as CUDA's own memory is
+_RUNS_TO_RECORD = 3  # ONNX Runtime first runs without a recording, to have its memory together
+_NO_GRAPH = -1
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Binding(NamedTuple):
+    """A session whose input and outputs are bound to buffers, for one shape of the input.
+
+    The outputs lie in one block of the GPU's memory, `memory`, and behind it in pinned memory, `host`.
+    """
+
+    session: Session
+    io: Any
+    options: Any
+    outputs: dict[str, NDArray[Any]]
+    host: NDArray[np.uint8]
+    memory: cuda.DeviceMemory
+
+    def run(self) -> None:
+        self.session.run_with_iobinding(self.io, self.options)
+
+
+class Slot:
+    """One inference at a time: copies in, runs, copies out, and waits, while the slots of other threads do the same.
+
+    The copies go through a stream of this slot, the kernels through one that ONNX Runtime keeps for each inference that
+    is under way. Only the thread that made a slot may use it: ONNX Runtime keeps CUDA graphs by thread.
+
+    Args:
+        plain: a session that slots share.
+        outputs: the names of the outputs.
+        open_recorder: opens a session for this slot alone, which records CUDA graphs; None: do without.
+        device: what ONNX Runtime calls the place of the buffers.
+    """
+
+    def __init__(
+        self,
+        plain: Session,
+        outputs: Sequence[str],
+        open_recorder: Callable[[], Session] | None = None,
+        device: str = "cuda",
+    ) -> None:
+        self._plain, self._names, self._device = plain, outputs, device
+        self._open_recorder = open_recorder
+        self._recorder: Session | None = None
+        self._graphs = count(1)
+        self._stream = cuda.Stream()
+        self._input = cuda.DeviceMemory(1)
+        self._bindings: dict[tuple[int, ...], _Binding] = {}
+
+    def infer(self, frames: Frames, batch: int) -> dict[str, NDArray[Any]]:
+        """See `OnnxModel.infer`. Fewer frames than `batch` share the inference with what lay in the buffer before."""
+        number = len(frames)
+        if isinstance(frames, np.ndarray):
+            frames = np.ascontiguousarray(frames)
+            binding = self._bound((max(number, batch), *frames.shape[1:]))
+            self._stream.to_device(self._input.address, frames)
+        else:
+            lent = [borrow(frame) for frame in frames]
+            binding = self._bound((max(number, batch), *lent[0].shape))
+            size = prod(lent[0].shape)
+            for i, each in enumerate(lent):
+                self._stream.on_device(self._input.address + i * size, each.address, size)
+        self._stream.wait()
+        with cuda.turnstile.together():
+            binding.run()
+        self._stream.to_host(binding.host, binding.memory.address)
+        self._stream.wait()
+        return {name: values[:number].copy() for name, values in binding.outputs.items()}
+
+    def _bound(self, shape: tuple[int, ...]) -> _Binding:
+        if (found := self._bindings.get(shape)) is not None:
+            return found
+        if self._input.size < prod(shape):
+            self._bindings.clear()
+            self._input = cuda.DeviceMemory(prod(shape))
+        if len(self._bindings) == _MOST_BINDINGS:
+            self._bindings.clear()
+        binding = self._record(shape) if self._open_recorder else None
+        self._bindings[shape] = binding or self._bind(self._plain, shape, None)
+        return self._bindings[shape]
+
+    def _bind(self, session: Session, shape: tuple[int, ...], options: Any) -> _Binding:
+        """The first inference of a shape lets ONNX Runtime make room for the outputs, and tells how much they need."""
+        io = session.io_binding()
+        io.bind_input(INPUT_NAME, self._device, 0, np.uint8, shape, self._input.address)
+        for name in self._names:
+            io.bind_output(name, self._device)
+        with cuda.turnstile.together():
+            session.run_with_iobinding(io, graph_options(_NO_GRAPH))
+        parts, size = {}, 0
+        for name, value in zip(self._names, io.get_outputs(), strict=True):
+            dtype, dimensions = np.dtype(DTYPES[value.data_type()]), value.shape()
+            parts[name] = (size, dtype, dimensions)
+            size += -(-prod(dimensions) * dtype.itemsize // _ALIGNED) * _ALIGNED
+        memory, host, outputs = cuda.DeviceMemory(size), cuda.pinned(size), {}
+        for name, (start, dtype, dimensions) in parts.items():
+            io.bind_output(name, self._device, 0, dtype.type, dimensions, memory.address + start)
+            part = host[start : start + prod(dimensions) * dtype.itemsize]
+            outputs[name] = part.view(dtype).reshape(dimensions)
+        return _Binding(session, io, options, outputs, host, memory)
+
+    def _record(self, shape: tuple[int, ...]) -> _Binding | None:
+        """A binding whose inferences are played from a CUDA graph; None, and never again, where that fails."""
+        assert self._open_recorder is not None
+        try:
+            self._recorder = self._recorder or self._open_recorder()
+            binding = self._bind(self._recorder, shape, graph_options(next(self._graphs)))
+            with cuda.turnstile.alone():
+                for _ in range(_RUNS_TO_RECORD):
+                    binding.run()
+        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+            _LOG.warning("goes on without CUDA graphs: %s", str(error).strip().partition("\n")[0])
+            self._open_recorder = None
+            return None
+        return binding
