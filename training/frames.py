@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.dlpack import from_dlpack
 
 from pipeline.contract import ModelContract
 from pipeline.model import Outputs
@@ -65,7 +66,7 @@ class TorchModel:
     def infer(self, frames_BHW3: Frames) -> Outputs:
         """See `OnnxModel.infer`."""
         on_host = isinstance(frames_BHW3, np.ndarray)
-        frames = torch.from_numpy(frames_BHW3) if on_host else torch.stack([torch.from_dlpack(f) for f in frames_BHW3])
+        frames = torch.from_numpy(frames_BHW3) if on_host else torch.stack([from_dlpack(each) for each in frames_BHW3])
         with torch.inference_mode():
             found = self._network(frames.to(self.device))
         each = found if isinstance(found, tuple) else (found,)
