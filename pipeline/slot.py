@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from math import prod
 from typing import Any, NamedTuple
@@ -37,9 +38,6 @@ class _Binding(NamedTuple):
     host: NDArray[np.uint8]
     memory: cuda.DeviceMemory
 
-    def run(self) -> None:
-        self.session.run_with_iobinding(self.io, self.options)
-
 
 class Slot:
     """One inference at a time: copies in, runs, copies out, and waits, while the slots of other threads do the same.
@@ -71,23 +69,38 @@ class Slot:
 
     def infer(self, frames: Frames, batch: int) -> dict[str, NDArray[Any]]:
         """See `OnnxModel.infer`. Fewer frames than `batch` share the inference with what lay in the buffer before."""
-        number = len(frames)
+        binding = self._send(frames, batch)
+        _run(binding)
+        self._fetch(binding)
+        return {name: values[: len(frames)].copy() for name, values in binding.outputs.items()}
+
+    def parts(self, frames: Frames) -> dict[str, Callable[[], None]]:
+        """What an inference of these frames is made of; each may be called again and again."""
+
+        def copy() -> None:
+            self._fetch(self._send(frames, 1))
+
+        return {"copy": copy, "infer": partial(_run, self._send(frames, 1))}
+
+    def _send(self, frames: Frames, batch: int) -> _Binding:
+        """Returns when the frames lie in the buffer of the input."""
         if isinstance(frames, np.ndarray):
             frames = np.ascontiguousarray(frames)
-            binding = self._bound((max(number, batch), *frames.shape[1:]))
+            binding = self._bound((max(len(frames), batch), *frames.shape[1:]))
             self._stream.to_device(self._input.address, frames)
         else:
             lent = [borrow(frame) for frame in frames]
-            binding = self._bound((max(number, batch), *lent[0].shape))
+            binding = self._bound((max(len(frames), batch), *lent[0].shape))
             size = prod(lent[0].shape)
             for i, each in enumerate(lent):
                 self._stream.on_device(self._input.address + i * size, each.address, size)
         self._stream.wait()
-        with cuda.turnstile.together():
-            binding.run()
+        return binding
+
+    def _fetch(self, binding: _Binding) -> None:
+        """Returns when the outputs lie in the pinned memory."""
         self._stream.to_host(binding.host, binding.memory.address)
         self._stream.wait()
-        return {name: values[:number].copy() for name, values in binding.outputs.items()}
 
     def _bound(self, shape: tuple[int, ...]) -> _Binding:
         if (found := self._bindings.get(shape)) is not None:
@@ -125,13 +138,18 @@ class Slot:
         """A binding whose inferences are played from a CUDA graph; None, and never again, where that fails."""
         assert self._open_recorder is not None
         try:
-            self._recorder = self._recorder or self._open_recorder()
-            binding = self._bind(self._recorder, shape, graph_options(next(self._graphs)))
+            recorder = self._recorder = self._recorder or self._open_recorder()
+            binding = self._bind(recorder, shape, graph_options(next(self._graphs)))
             with cuda.turnstile.alone():
                 for _ in range(_RUNS_TO_RECORD):
-                    binding.run()
+                    recorder.run_with_iobinding(binding.io, binding.options)
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             _LOG.warning("goes on without CUDA graphs: %s", str(error).strip().partition("\n")[0])
             self._open_recorder = None
             return None
         return binding
+
+
+def _run(binding: _Binding) -> None:
+    with cuda.turnstile.together():
+        binding.session.run_with_iobinding(binding.io, binding.options)

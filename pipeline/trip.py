@@ -86,6 +86,9 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
         stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
     hider = OnnxModel(config.redact_model, model.device, threads) if config.redact_model else None
     plan = _schedule(config, live, gpu=model.device != "cpu")
+    for each in (model, hider):
+        if each is not None:
+            each.prepare(plan.batch)
     gate = open_gate(config)
     return Trip(config, sources, model, settings, gate, hider, stages, plan, [Tally(name) for name in names], stop)
 

@@ -38,8 +38,11 @@ class Eye:
 
     @cached_property
     def recognisers(self) -> Sequence[Callable[[list[Frame]], list[Recognised]]]:
-        workers = schedule.plan(latency=True, gpu=self.model.device != "cpu").workers
-        return [hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(workers)]
+        plan = schedule.plan(latency=True, gpu=self.model.device != "cpu", batch=self.config.batch)
+        for model in (self.model, self._hider):
+            if model is not None:
+                model.prepare(plan.batch)
+        return [hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(plan.workers)]
 
     @cached_property
     def gate(self) -> Gate | None:
