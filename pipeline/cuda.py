@@ -96,22 +96,21 @@ class Driver:
             self._library.cuGetErrorName(c_int(status), byref(text))
             raise DeviceError(f"{name} of the NVIDIA driver fails: {(text.value or b'unknown').decode()} ({status})")
 
-    @contextmanager
-    def context(self) -> Iterator[None]:
-        """Makes the primary context that of this thread for a while, together with others."""
-        with turnstile.together(), self._pushed():
-            yield
+    def enter(self) -> None:
+        """Makes the primary context that of this thread for good."""
+        self.call("cuCtxSetCurrent", self._context)
 
     def free(self, name: str, place: Any) -> None:
         """Gives memory or a stream back, whenever Python finds that it is not needed: at the turnstile, too."""
         try:
-            with self._pushed():
+            with self.context():
                 self.call(name, place)
         except DeviceError as error:
             _LOG.debug("%s", error)
 
     @contextmanager
-    def _pushed(self) -> Iterator[None]:
+    def context(self) -> Iterator[None]:
+        """Makes the primary context that of this thread for a while."""
         self.call("cuCtxPushCurrent_v2", self._context)
         try:
             yield
@@ -132,7 +131,7 @@ def pinned(size: int) -> NDArray[np.uint8]:
     """
     place = c_void_p()
     try:
-        with driver().context():
+        with turnstile.together(), driver().context():
             driver().call("cuMemHostAlloc", byref(place), c_size_t(size), c_uint(_PORTABLE))
     except DeviceError as error:
         _LOG.warning("copies to the GPU are slower than they could be: %s", error)
@@ -147,7 +146,7 @@ class DeviceMemory:
 
     def __init__(self, size: int) -> None:
         place = c_uint64()
-        with driver().context():
+        with turnstile.together(), driver().context():
             driver().call("cuMemAlloc_v2", byref(place), c_size_t(size))
         self.size = size
         self.address = place.value
@@ -155,11 +154,12 @@ class DeviceMemory:
 
 
 class Stream:
-    """A queue of copies that nothing else on the GPU waits for, nor it for anything else."""
+    """A queue of copies that nothing else on the GPU waits for, nor it for anything else. It belongs to one thread."""
 
     def __init__(self) -> None:
         self._handle = c_void_p()
-        with driver().context():
+        with turnstile.together():
+            driver().enter()
             driver().call("cuStreamCreate", byref(self._handle), c_uint(_NON_BLOCKING))
         _when_gone(self, "cuStreamDestroy_v2", self._handle)
 
@@ -177,17 +177,17 @@ class Stream:
 
     def wait(self) -> None:
         """Returns when all copies are done."""
-        with driver().context():
+        with turnstile.together():
             driver().call("cuStreamSynchronize", self._handle)
 
     def _copy(self, name: str, target: Any, source: Any, size: int) -> None:
-        with driver().context():
+        with turnstile.together():
             driver().call(name, target, source, c_size_t(size), self._handle)
 
 
 def wait_for_default_stream() -> None:
     """Returns when the work on CUDA's default stream is done: there those who lend their memory begin it."""
-    with driver().context():
+    with turnstile.together():
         driver().call("cuStreamSynchronize", c_void_p())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ class FakeDriver:
     def __init__(self, failing: str | None = None) -> None:
         self.asked: list[str] = []
         self.blocks: dict[int, Any] = {}
-        self.entered = 0
+        self.entered = 0  # contexts that are pushed
+        self.threads: set[int] = set()  # those that have one for good
         self.failing = failing
 
     def __getattr__(self, name: str) -> Any:
@@ -44,6 +46,9 @@ class FakeDriver:
     def _cuCtxPopCurrent_v2(self, context: Any) -> None:  # noqa: N802
         self.entered -= 1
 
+    def _cuCtxSetCurrent(self, context: Any) -> None:  # noqa: N802
+        self.threads.add(threading.get_ident())
+
     def _cuMemAlloc_v2(self, place: Any, size: Any, *flags: Any) -> None:  # noqa: N802
         block = ctypes.create_string_buffer(size.value + 256)
         address = -(-ctypes.addressof(block) // 256) * 256
@@ -58,7 +63,7 @@ class FakeDriver:
     _cuMemFreeHost = _cuMemFree_v2
 
     def _cuMemcpyHtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:  # noqa: N802
-        assert self.entered, "no context"
+        assert threading.get_ident() in self.threads, "no context"
         ctypes.memmove(target.value, source.value, size.value)
 
     _cuMemcpyDtoHAsync_v2 = _cuMemcpyDtoDAsync_v2 = _cuMemcpyHtoDAsync_v2

@@ -1,0 +1,439 @@
+# /// script
+# requires-python = ">=3.11"
+# ///
+"""Inference on a GPU: bare ONNX Runtime, Onsight's own way, the whole pipeline, and PyTorch, in turns.
+
+    python benchmarks/gpu.py MODEL32.onnx MODEL16.onnx --network torchvision:resnet50 --output gpu.json
+
+Run it from the root of the repository, in an environment that has Onsight, and PyTorch for `--network`, which is the
+network that the models were exported from: its speed is compared, its weights are random. Frames a second; medians of
+rounds in which all contenders of a batch size take turns, with the lowest and the highest. Each part stands for itself:
+what fails is told in the JSON, which is written after every part, and nothing begins after `--budget` seconds.
+
+- bare, on the GPU: ONNX Runtime with I/O binding, input and outputs stay in the memory of the GPU
+- bare, copied: the same, with the input from pinned memory and the outputs to the host, one after the other
+- plain: `session.run` with numpy arrays
+- slot, 1 or 2 in flight: what the pipeline does with a batch that is ready, on one thread or two
+- pipeline: frames from memory through all of `onsight run` but drawing and encoding; of the network's own size, and of
+  1280 x 720, which have to be resized
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import sys
+import threading
+import time
+import traceback
+from functools import cache, partial
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import cuda, schedule, session
+from pipeline.bench.gpu import watch_gpu
+from pipeline.bench.machine import MachineWatch, describe_machine
+from pipeline.contract import read_contract
+from pipeline.model import OnnxModel
+from pipeline.recogniser import Recogniser
+from pipeline.redact import Redactor
+from pipeline.settings import settle
+from pipeline.stream import journey
+from pipeline.tally import Tally
+from pipeline.trip import painter
+from pipeline.types import Frame, Media
+
+DEVICE = "cuda"
+HEURISTIC, EXHAUSTIVE = ({"cudnn_conv_algo_search": each} for each in ("HEURISTIC", "EXHAUSTIVE"))
+NHWC = {"prefer_nhwc": "1"}
+CAMERA = (720, 1280)
+
+
+def repeat(call, frames, seconds):
+    """Frames a second of `call`, which takes `frames` of them each time."""
+    calls, began = 0, time.perf_counter()
+    while (spent := time.perf_counter() - began) < seconds or calls < 3:
+        call()
+        calls += 1
+    return calls * frames / spent if calls > 3 else calls * frames / (time.perf_counter() - began)
+
+
+def side_by_side(make, threads, frames, seconds):
+    """The same of `threads` calls at once; each thread calls what `make` gives it."""
+    counts, barrier, end, failures = [0] * threads, threading.Barrier(threads + 1), threading.Event(), []
+
+    def work(number):
+        try:
+            call = make()
+            call()
+            barrier.wait(60)
+            while not end.is_set():
+                call()
+                counts[number] += 1
+        except Exception as error:
+            failures.append(error)
+            barrier.abort()
+
+    workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        barrier.wait(60)
+        before, began = sum(counts), time.perf_counter()
+        time.sleep(seconds)
+        done, spent = sum(counts) - before, time.perf_counter() - began
+    finally:
+        end.set()
+        for worker in workers:
+            worker.join(60)
+        if failures:
+            raise failures[0]
+    return done * frames / spent
+
+
+def alternate(contenders, rounds, seconds, watch, found):
+    """Measures all in turns, into `found`. One that fails is told and left out from then on."""
+    rates = {name: [] for name in contenders}
+    for round_ in range(-1, rounds):  # the first one warms up
+        for name, measure in contenders.items():
+            if name in found["failed"]:
+                continue
+            try:
+                rate = measure(seconds if round_ >= 0 else min(seconds, 0.1))
+            except Exception as error:
+                found["failed"][name] = tell(error)
+                continue
+            if round_ >= 0:
+                rates[name].append(rate)
+        watch.sample()
+    for name, values in rates.items():
+        if values:
+            found["fps"][name] = {"median": statistics.median(values), "rounds": values}
+
+
+def tell(error):
+    return "".join(traceback.format_exception(error)[-4:])
+
+
+# Contenders
+
+
+@cache
+def open_bare(path, *options):
+    return session.open_session(path, DEVICE, 0, {"CUDAExecutionProvider": dict(options)})
+
+
+@cache
+def open_model(path, cuda_graph=False):
+    return OnnxModel(path, DEVICE, cuda_graph=cuda_graph)
+
+
+def bare(path, batch, options, *, copied=False, number=None):
+    """ONNX Runtime with I/O binding, as its documentation does it. `number`: of the CUDA graph to record."""
+    import onnxruntime as ort
+
+    opened = open_bare(path, *options.items())
+    shape, outputs = shape_of(opened, batch), [each.name for each in opened.get_outputs()]
+    host = cuda.pinned(int(np.prod(shape))).reshape(shape)
+    host[:] = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    value = ort.OrtValue.ortvalue_from_numpy(host, DEVICE, 0)
+    io = opened.io_binding()
+    io.bind_ortvalue_input("frames", value)
+    for name in outputs:
+        io.bind_output(name, DEVICE)
+    opened.run_with_iobinding(io, session.graph_options(-1))
+    kept = io.get_outputs()  # bound where they are from now on
+    for name, output in zip(outputs, kept, strict=True):
+        io.bind_ortvalue_output(name, output)
+    run_options = None if number is None else session.graph_options(number)
+    for _ in range(4):
+        opened.run_with_iobinding(io, run_options)
+
+    def call():
+        if copied:
+            value.update_inplace(host)
+        opened.run_with_iobinding(io, run_options)
+        if copied:
+            io.copy_outputs_to_cpu()
+
+    call.keeps = kept
+    return call
+
+
+def shape_of(opened, batch):
+    """A dynamic height or width is that of the contract."""
+    size = read_contract(opened.get_modelmeta().custom_metadata_map, "the model").input
+    return (batch, size.height, size.width, 3)
+
+
+def plain(path, batch):
+    opened = open_bare(path, *HEURISTIC.items())
+    names = [each.name for each in opened.get_outputs()]
+    frames = np.random.default_rng(0).integers(0, 256, shape_of(opened, batch), dtype=np.uint8)
+    return lambda: opened.run(names, {"frames": frames})
+
+
+def slot(model, batch):
+    """What a worker does with a batch: the pinned buffer is that of its recogniser."""
+    size = model.contract.input
+    model.prepare(batch)
+
+    def make():
+        frames = cuda.pinned(batch * size.height * size.width * 3).reshape(batch, size.height, size.width, 3)
+        frames[:] = np.random.default_rng(0).integers(0, 256, frames.shape, dtype=np.uint8)
+        return partial(model.infer, frames)
+
+    return make
+
+
+class Memory:
+    """A source whose frames are there already; ends when `stop` is set."""
+
+    stream, name = 0, "memory"
+    media = Media()
+
+    def __init__(self, height, width):
+        random = np.random.default_rng(0)
+        self._images = [random.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(16)]
+
+    def close(self):
+        pass
+
+    def frames(self, stop):
+        index = 0
+        while not stop.is_set():
+            yield Frame(self._images[index % 16], self.name, index, index / 30)
+            index += 1
+
+
+def pipeline(model, batch, size, workers, seconds):
+    """Frames a second that come out of the journey, without drawing and sinks."""
+    plan = schedule.plan(latency=False, gpu=True, batch=batch, workers=workers)
+    model.prepare(plan.batch)
+    recognisers = [Recogniser(model, settle(model.contract)) for _ in range(plan.workers)]
+    stop, tally = threading.Event(), Tally("memory")
+    paint = painter(False, False, frozenset())
+    with schedule.opencv_threads(plan.opencv):
+        frames = journey([Memory(*size)], recognisers, [], Redactor(False, "blur"), paint, [tally], stop, plan)
+        for _ in range(4 * batch * plan.workers):
+            next(frames)
+        count, began = 0, time.perf_counter()
+        while (spent := time.perf_counter() - began) < seconds:
+            next(frames)
+            count += 1
+        stop.set()
+        frames.close()
+    return count / spent
+
+
+def torch_contenders(network, size, batch, modes):
+    """The network with what the file does around it: colours, normalisation, probabilities."""
+    import torch
+
+    package, _, name = network.partition(":")
+    torch.backends.cudnn.benchmark = True
+    if package == "torchvision":
+        net = import_module("torchvision.models").get_model(name, weights=None)
+    else:
+        net = import_module("timm").create_model(name, pretrained=False)
+    net = net.eval().cuda().half().to(memory_format=torch.channels_last)
+    mean = torch.tensor([123.675, 116.28, 103.53], device="cuda").view(1, 3, 1, 1)
+    std = torch.tensor([58.395, 57.12, 57.375], device="cuda").view(1, 3, 1, 1)
+
+    def forward(frames):
+        pictures = frames.permute(0, 3, 1, 2).flip(1).float()
+        pictures = ((pictures - mean) / std).half().contiguous(memory_format=torch.channels_last)
+        found = net(pictures)
+        return found.float().softmax(1) if isinstance(found, torch.Tensor) else found
+
+    frames = torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8, device="cuda")
+
+    def contender(run):
+        def call():
+            with torch.inference_mode():
+                run(frames)
+            torch.cuda.synchronize()
+
+        for _ in range(5):
+            call()
+        return call
+
+    yield "torch eager fp16", lambda: contender(forward)
+    for mode in modes:
+        yield f"torch.compile fp16, {mode}", lambda mode=mode: contender(torch.compile(forward, mode=mode))
+
+
+# Parts
+
+
+class Report:
+    """The JSON, written after every part; parts that fail are told in it."""
+
+    def __init__(self, path, budget):
+        self.path, self.began, self.budget = path, time.perf_counter(), budget
+        self.found = {"kind": "onsight gpu benchmark", "version": 1, "failed": {}, "skipped": []}
+
+    def in_time(self):
+        return time.perf_counter() - self.began < self.budget
+
+    def part(self, name, make):
+        if not self.in_time():
+            self.found["skipped"].append(name)
+            return
+        print(f"[{time.perf_counter() - self.began:5.0f} s] {name}", file=sys.stderr, flush=True)
+        try:
+            found = make()
+        except Exception as error:
+            self.found["failed"][name] = tell(error)
+            print(self.found["failed"][name], file=sys.stderr, flush=True)
+        else:
+            self.found[name] = found
+        self.found["seconds"] = time.perf_counter() - self.began
+        self.write()
+
+    def write(self):
+        partial_path = self.path.with_suffix(".part")
+        partial_path.write_text(json.dumps(self.found, indent=1) + "\n")
+        os.replace(partial_path, self.path)
+
+
+def describe(path):
+    """What the file is, where its nodes run, and how far CUDA's answers are from the CPU's."""
+    model = open_model(path)
+    size = model.contract.input
+    nodes = {provider: sum(operators.values()) for provider, operators in model.nodes.items()}
+    told = {
+        "file": path.name,
+        "precision": model.contract.provenance.get("precision"),
+        "input": [size.height, size.width],
+        "providers": model.providers,
+        "nodes": nodes,
+        "on_the_cpu": dict(model.nodes.get("CPUExecutionProvider", {})),
+    }
+    frames = np.random.default_rng(1).integers(0, 256, (4, size.height, size.width, 3), dtype=np.uint8)
+    expected = OnnxModel(path, "cpu").infer(frames)
+    model.prepare(8)  # a short batch is made up
+    for name, got in model.infer(frames).items():
+        told[f"largest difference of {name}"] = float(np.abs(got - expected[name]).max())
+    return told
+
+
+def of_batch(path, batch, arguments, watch, in_time):
+    """All contenders of one model and batch size."""
+    found = {"fps": {}, "failed": {}}
+    contenders = {}
+
+    def enter(name, make):
+        try:
+            contenders[name] = make()
+        except Exception as error:
+            found["failed"][name] = tell(error)
+
+    def calling(make):
+        return lambda: partial(repeat, make(), batch)
+
+    model, recording = open_model(path), open_model(path, cuda_graph=True)
+    enter("bare, on the GPU", calling(lambda: bare(path, batch, HEURISTIC)))
+    enter("bare, on the GPU, EXHAUSTIVE", calling(lambda: bare(path, batch, EXHAUSTIVE)))
+    enter("bare, on the GPU, NHWC", calling(lambda: bare(path, batch, HEURISTIC | NHWC)))
+    graph = HEURISTIC | {"enable_cuda_graph": "1"}
+    enter("bare, on the GPU, CUDA graph", calling(lambda: bare(path, batch, graph, number=batch)))
+    enter("bare, on the GPU, CUDA graph, NHWC", calling(lambda: bare(path, batch, graph | NHWC, number=batch)))
+    enter("bare, copied", calling(lambda: bare(path, batch, HEURISTIC, copied=True)))
+    enter("plain", calling(lambda: plain(path, batch)))
+    for threads in (1, 2):
+        enter(f"slot, {threads} in flight", lambda threads=threads: aside(slot(model, batch), threads, batch))
+    enter("slot, 1 in flight, CUDA graph", lambda: partial(repeat, slot(recording, batch)(), batch))
+    size = (model.contract.input.height, model.contract.input.width)
+    for name, frames in (("own size", size), ("1280 x 720", CAMERA)):
+        for workers in (2, 4):
+            measure = partial(pipeline, model, batch, frames, workers)
+            enter(f"pipeline, {name}, {workers} in flight", lambda measure=measure: measure)
+    half = model.contract.provenance.get("precision") == "fp16"
+    if arguments.network and half and batch in arguments.torch_batches:
+        for name, make in torch_contenders(arguments.network, size, batch, arguments.modes):
+            if in_time():
+                enter(name, calling(make))
+            else:
+                found["failed"][name] = "no time was left"
+    alternate(contenders, arguments.rounds, arguments.seconds, watch, found)
+    return found
+
+
+def aside(make, threads, batch):
+    return lambda seconds: side_by_side(make, threads, batch, seconds)
+
+
+def show(found):
+    """Of every batch: frames a second, and that as a part of bare ONNX Runtime's."""
+    for name, part in found.items():
+        if not isinstance(part, dict) or "fps" not in part:
+            continue
+        print(f"\n{name}\n| | frames/s, median | spread | of bare |\n|---|---|---|---|")
+        reference = part["fps"].get("bare, on the GPU", {}).get("median")
+        for contender, rates in part["fps"].items():
+            spread = f"{min(rates['rounds']):.0f} – {max(rates['rounds']):.0f}"
+            share = f"{rates['median'] / reference:.3f}" if reference else "–"
+            print(f"| {contender} | {rates['median']:.0f} | {spread} | {share} |")
+        for contender, error in part["failed"].items():
+            print(f"| {contender} | failed: {error.strip().splitlines()[-1][:150]} | | |")
+
+
+def parse():
+    def numbers(text):
+        return tuple(int(part) for part in text.split(",") if part)
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", type=Path, nargs="+")
+    parser.add_argument("--network", help="torchvision:NAME or timm:NAME")
+    parser.add_argument("--batches", type=numbers, default=(8, 1, 32, 16), help="in this order")
+    parser.add_argument("--torch-batches", type=numbers, default=(8, 1), help="those that PyTorch compiles for, too")
+    parser.add_argument(
+        "--modes",
+        type=lambda text: text.split(","),
+        default=["reduce-overhead", "max-autotune-no-cudagraphs"],
+        help="of torch.compile",
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.15, help="of each contender in each round")
+    parser.add_argument("--budget", type=float, default=240, help="seconds after which no part begins")
+    parser.add_argument("--output", type=Path, default=Path("gpu.json"))
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse()
+    logging.basicConfig(level=logging.WARNING)
+    report = Report(arguments.output, arguments.budget)
+    if reason := session.check_device("cuda"):
+        sys.exit(f"there is no GPU to measure: {reason}")
+    gpu = watch_gpu()
+    watch = MachineWatch(gpu)
+    report.part("machine", lambda: describe_machine(gpu).model_dump())
+    report.part("versions", versions)
+    for path in arguments.models:
+        report.part(f"{path.stem}: file", partial(describe, path))
+    for batch in arguments.batches:
+        for path in arguments.models:
+            report.part(f"{path.stem}, batch {batch}", partial(of_batch, path, batch, arguments, watch, report.in_time))
+    report.part("conditions", lambda: watch.conditions().model_dump())
+    show(report.found)
+
+
+def versions():
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("onnxruntime-gpu", "torch", "torchvision", "triton", "nvidia-cudnn-cu13", "nvidia-cudnn-cu12"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+if __name__ == "__main__":
+    main()
