@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -159,6 +159,12 @@ class OnnxModel:
             each = [self._run(frames_BHW3[i : i + 1]) for i in range(len(frames_BHW3))]
             return {name: np.concatenate([outputs[name] for outputs in each]) for name in each[0]}
         return self._run(frames_BHW3)
+
+    def parts(self, frames_BHW3: Frames) -> Mapping[str, Callable[[], object]]:
+        """What an inference of these frames is made of, to be measured by this thread: `infer`, and on a GPU `copy`."""
+        if self.device == "cpu":
+            return {"infer": partial(self.infer, frames_BHW3)}
+        return self._slot().parts(frames_BHW3)
 
     def _run(self, frames_BHW3: Frames) -> Outputs:
         names = self.contract.outputs

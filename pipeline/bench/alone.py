@@ -8,15 +8,17 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from pipeline import schedule
+from pipeline import cuda, schedule
 from pipeline.bench.job import Job
+from pipeline.channel import Worker
 from pipeline.model import Model, OnnxModel
 from pipeline.outputs import Outputs, plan_outputs
 from pipeline.recogniser import Recogniser
@@ -33,6 +35,7 @@ R = TypeVar("R")
 
 _KEPT = 8  # inputs of the model, to make batches of
 _LEAST_CALLS = 3
+_POLL = 0.001  # seconds
 
 
 class Laps:
@@ -71,10 +74,11 @@ class Laps:
 
 
 class Call(NamedTuple):
-    """Inference by batch: seconds of a frame."""
+    """Inference by batch: seconds of a frame. `copy`: to a GPU and back, apart from the others; None on a CPU."""
 
     wall: float
     cpu: float
+    copy: float | None = None
 
 
 class Stages:
@@ -89,6 +93,7 @@ class Stages:
 
     def measure(self, frames: int, seconds: float) -> Laps:
         """The first `frames` of the clip, which is read again when it ends, or as many as `seconds` allow."""
+        self._model.prepare(1)
         laps = Laps()
         with schedule.opencv_threads(self._threads.opencv):
             while laps.frames < frames and perf_counter() - laps.began < seconds:
@@ -96,19 +101,46 @@ class Stages:
         return laps
 
     def infer(self, batch: int, seconds: float) -> Call:
-        """Inference of batches made of inputs that `measure` has seen, for so long."""
+        """Inference of batches made of inputs that `measure` has seen, for so long; on a GPU with as many batches in
+        flight as the run has.
+        """
         inputs_BHW3 = np.concatenate(list(islice(cycle(self._inputs), batch)))
-        self._model.infer(inputs_BHW3)
-        calls, began, cpu = 0, perf_counter(), process_time()
-        while calls < _LEAST_CALLS or perf_counter() - began < seconds:
-            self._model.infer(inputs_BHW3)
-            calls += 1
-        frames = calls * batch
-        return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)
+        if self._model.device == "cpu":
+            return _repeat(self._model.parts(inputs_BHW3)["infer"], batch, seconds)
+        self._model.prepare(batch)
+        pinned_BHW3 = cuda.pinned(inputs_BHW3.nbytes).reshape(inputs_BHW3.shape)
+        pinned_BHW3[:] = inputs_BHW3
+        copied = _repeat(self._model.parts(pinned_BHW3)["copy"], batch, seconds / 2)
+        return self._in_flight(pinned_BHW3, seconds / 2)._replace(copy=copied.wall)
 
     def batches(self, wanted: Sequence[int]) -> tuple[int, ...]:
         """Those of the batch sizes that the model can take at once."""
         return (1,) if self._model.contract.input.batch == 1 else tuple(wanted)
+
+    def _in_flight(self, inputs_BHW3: Image, seconds: float) -> Call:
+        """Batches that are on the GPU already, side by side."""
+        calls = [0] * self._threads.workers
+
+        def infer(number: int, stop: threading.Event) -> None:
+            call = self._model.parts(inputs_BHW3)["infer"]
+            while not stop.is_set():
+                call()
+                calls[number] += 1
+
+        workers = [Worker(partial(infer, number), f"inference {number}") for number in range(len(calls))]
+        try:
+            while min(calls) < _LEAST_CALLS:
+                for worker in workers:
+                    worker.check()
+                sleep(_POLL)
+            before, began, cpu = sum(calls), perf_counter(), process_time()
+            while (done := sum(calls) - before) < _LEAST_CALLS or perf_counter() - began < seconds:
+                sleep(_POLL)
+            frames = done * len(inputs_BHW3)
+            return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)
+        finally:
+            for worker in workers:
+                worker.close()
 
     def _read_clip(self, laps: Laps, most: int, until: float) -> None:
         encode = self._job.encode
@@ -171,3 +203,14 @@ class Stages:
         assert isinstance(inputs_1HW3, np.ndarray)
         if not self._inputs or self._inputs[0].shape == inputs_1HW3.shape:
             self._inputs.append(inputs_1HW3.copy())
+
+
+def _repeat(call: Callable[[], object], batch: int, seconds: float) -> Call:
+    """`call`, which takes `batch` frames, again and again for so long."""
+    call()
+    calls, began, cpu = 0, perf_counter(), process_time()
+    while calls < _LEAST_CALLS or perf_counter() - began < seconds:
+        call()
+        calls += 1
+    frames = calls * batch
+    return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)

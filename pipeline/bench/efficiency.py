@@ -22,8 +22,8 @@ def find_limit(costs: Sequence[Cost], cores: float, gpu: bool) -> Limit:
 
     On a CPU: `cores` ÷ the CPU seconds of a frame of all stages alone, so that waiting that keeps a core busy is not
     rewarded; the resource is the stage that takes the largest part. On a GPU the stages that cannot share a frame's
-    time run side by side, so the slowest of decode, infer (copies included), encode, and the cores, which share all
-    that is not inference.
+    time run side by side, so the slowest of decode, copy, infer, encode, and the cores, which share all that is not
+    inference.
     """
     if gpu:
         times = [_side_by_side(cost, cores) for cost in costs]
@@ -42,7 +42,7 @@ def measure_efficiency(fps: Spread, limit: Limit) -> Spread:
 
 
 def _side_by_side(cost: Cost, cores: float) -> dict[str, float]:
-    times = {stage: cost.ms[stage] for stage in ("decode", "infer", "encode") if stage in cost.ms}
+    times = {stage: cost.ms[stage] for stage in ("decode", "copy", "infer", "encode") if stage in cost.ms}
     host = sum(milliseconds for stage, milliseconds in cost.cpu_ms.items() if stage != "infer")
     return {**times, "the cores": host / cores}
 

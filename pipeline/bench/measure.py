@@ -176,10 +176,12 @@ def _sum_up_stages(laps: Sequence[Laps]) -> tuple[Alone, ...]:
 
 
 def _sum_up_batch(batch: int, calls: Sequence[Call]) -> Batch:
+    copies = [1000 * call.copy for call in calls if call.copy is not None]
     return Batch(
         batch=batch,
         ms=Spread.of([1000 * call.wall for call in calls]),
         cpu_ms=Spread.of([1000 * call.cpu for call in calls]),
+        copy_ms=Spread.of(copies) if copies else None,
     )
 
 
@@ -187,7 +189,10 @@ def _cost(lap: Laps, batches: Sequence[Call]) -> Cost:
     """`batches`: inferences by batches that the run may make in place of single frames; the best one counts."""
     ms = _per_frame(lap, lap.wall)
     if batches:
-        ms["infer"] = 1000 * min(call.wall for call in batches)
+        best = min(batches, key=lambda call: call.wall)
+        ms["infer"] = 1000 * best.wall
+        if best.copy is not None:
+            ms["copy"] = 1000 * best.copy
     return Cost(ms, _per_frame(lap, lap.cpu))
 
 

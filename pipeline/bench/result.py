@@ -67,11 +67,14 @@ class Within(_Part):
 
 
 class Batch(_Part):
-    """Inference alone with `batch` frames a call; `ms` and `cpu_ms` are still those of a frame."""
+    """Inference alone with `batch` frames a call; the times are still those of a frame. `copy_ms`: to a GPU and back,
+    which is not in `ms`; None on a CPU.
+    """
 
     batch: int
     ms: Spread
     cpu_ms: Spread
+    copy_ms: Spread | None = None
 
 
 class Whole(_Part):

@@ -64,9 +64,12 @@ def _stages(bench: Bench) -> Table:
 
 
 def _batches(bench: Bench) -> Table:
-    table = _table("inference alone, batch", "ms a frame", "CPU ms a frame", "frames/s")
+    copied = any(batch.copy_ms for batch in bench.batches)
+    table = _table("inference alone, batch", "ms a frame", "CPU ms a frame", "frames/s", *["copies, ms"] * copied)
     for batch in bench.batches:
-        table.add_row(str(batch.batch), spread(batch.ms), spread(batch.cpu_ms), number(1000 / batch.ms.median))
+        copies = [spread(batch.copy_ms)] if batch.copy_ms else []
+        rate = number(1000 / batch.ms.median)
+        table.add_row(str(batch.batch), spread(batch.ms), spread(batch.cpu_ms), rate, *copies)
     return table
 
 
@@ -79,7 +82,7 @@ def _whole(bench: Bench, whole: Whole) -> Table:
     stages = sum(stage.cpu_ms.median for stage in bench.alone)
     table.add_row("CPU ms a frame", f"{spread(whole.cpu_ms)}; its stages alone {number(stages)}")
     if whole.gpu_ms:
-        table.add_row("GPU ms a frame", f"{spread(whole.gpu_ms)}, copies included")
+        table.add_row("GPU ms a frame", f"{spread(whole.gpu_ms)}, without its copies")
     for name, age in (("age when drawn, ms", whole.drawn), ("age when written, ms", whole.written)):
         table.add_row(name, "p50 {}, p95 {}, p99 {}".format(*percentiles(age)))
     table.add_row("dropped", str(whole.dropped))

@@ -58,7 +58,7 @@ def the_limit(bench: Bench) -> str:
     limit = bench.limit
     if limit is None:
         return ""
-    name = {"infer": "inference", "encode": "encoding", "decode": "decoding", "draw": "drawing"}.get(
+    name = {"infer": "inference", "encode": "encoding", "decode": "decoding", "draw": "drawing", "copy": "copying"}.get(
         limit.resource, limit.resource
     )
     are = "are" if limit.resource == "the cores" else "is"

@@ -27,6 +27,7 @@ def test_each_round_is_held_against_its_own_stages():
     ("stage", "ms", "cpu_ms", "cores", "resource", "fps"),
     [
         ("infer", 5.0, 1.0, 16, "infer", 200),
+        ("copy", 4.0, 1.0, 16, "copy", 250),
         ("encode", 8.0, 8.0, 16, "encode", 125),
         ("decode", 10.0, 10.0, 16, "decode", 100),
         ("draw", 20.0, 20.0, 1, "the cores", 1000 / 22),
@@ -34,7 +35,7 @@ def test_each_round_is_held_against_its_own_stages():
 )
 def test_the_slowest_of_what_runs_side_by_side_is_the_limit_beside_a_gpu(stage, ms, cpu_ms, cores, resource, fps):
     usual = {"decode": 1.0, "infer": 1.0, "draw": 1.0, "encode": 1.0}
-    cost = Cost(ms={**usual, stage: ms}, cpu_ms={**usual, "infer": 0.5, stage: cpu_ms})
+    cost = Cost(ms={**usual, "copy": 0.5, stage: ms}, cpu_ms={**usual, "infer": 0.5, stage: cpu_ms})
     limit = find_limit([cost], cores=cores, gpu=True)
     assert (limit.resource, limit.share) == (resource, None)
     assert limit.fps.median == pytest.approx(fps)

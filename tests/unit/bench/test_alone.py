@@ -1,0 +1,44 @@
+"""Stages alone beside a GPU: ONNX Runtime on the CPU, and a driver whose GPU is memory of the host."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.gpu import FakeDriver, use
+from support.models import tiny_classifier
+
+from pipeline import model
+from pipeline.bench.job import plan_job, synthetic_spec
+from pipeline.bench.measure import Plan, measure_clip
+from pipeline.bench.table import print_bench
+from pipeline.bench.words import the_limit
+from pipeline.slot import Slot
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a model that is told to be on a GPU."""
+    use(FakeDriver(), monkeypatch)
+    monkeypatch.setattr(model, "_choose", lambda device: ("cuda", None))
+    monkeypatch.setitem(model.PROVIDERS, "cuda", ["CPUExecutionProvider"])
+    monkeypatch.setattr(model, "Slot", partial(Slot, device="cpu"))
+    return tiny_classifier(tmp_path / "m.onnx")
+
+
+def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = plan_job(synthetic_spec("64x48", 30), path, "cuda", encode=False)
+    found, _ = measure_clip(job, Plan(rounds=2, seconds=0.2, batches=(1, 4)), lambda what: None)
+    assert [each.batch for each in found.batches] == [1, 4]
+    assert all(each.copy_ms and each.copy_ms.median > 0 and each.ms.median > 0 for each in found.batches)
+    assert found.limit is not None
+    assert found.limit.share is None
+    assert found.limit.resource in ("decode", "copy", "infer", "the cores")
+    assert found.whole is not None
+    assert found.whole.gpu_ms is not None
+    assert found.whole.gpu_ms.median == pytest.approx(min(each.ms.median for each in found.batches), rel=0.5)
+    print_bench(found)
+    printed = capsys.readouterr().out
+    assert "copies, ms" in printed
+    assert the_limit(found) in printed
