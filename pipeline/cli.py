@@ -109,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--mode", type=click.Choice(get_args(Mode)), help="All frames soon, or the newest now.  [auto]")
 @click.option("--workers", metavar="N|auto", help="Inferences side by side, in the mode throughput.  [auto]")
 @click.option("--batch", metavar="N|auto", help="Frames that share one inference, if they are there.  [auto]")
+@click.option("--cuda-graph/--no-cuda-graph", default=None, help="Record inferences on CUDA, and play them.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar on a terminal.  [progress]")
 @click.option("--json/--no-json", default=None, help="Print the summary as one JSON object in the last line.")
 def run(sources: tuple[str, ...], config: Path | None, **flags: Any) -> int:

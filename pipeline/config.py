@@ -97,6 +97,7 @@ class Recognition(BaseModel):
     draw: bool = True
     status: bool = False
     batch: Batch = None
+    cuda_graph: bool = False
 
     @property
     def hides(self) -> bool:
@@ -114,6 +115,8 @@ class Recognition(BaseModel):
             raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
         if self.motion_threshold is not None and not self.motion_gate:
             raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
+        if self.cuda_graph and self.device not in ("auto", "cuda"):
+            raise ConfigError(f"'cuda_graph' does not go with the device {self.device}: it is for --device cuda")
         if self.gated and self.hides:
             key, other = "every" if self.every > 1 else "motion_gate", "redact" if self.redact else "redact_model"
             raise ConfigError(f"'{key}' does not go with '{other}': what the model does not look at cannot be hidden")

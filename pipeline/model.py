@@ -16,23 +16,19 @@ from numpy.typing import NDArray
 from pipeline import contract as contracts
 from pipeline.contract import ModelContract, read_contract
 from pipeline.device import PROVIDERS
-from pipeline.errors import ContractError, DeviceError, ModelError
-from pipeline.session import Session, check_device, count_nodes, open_session
+from pipeline.errors import DeviceError, ModelError
+from pipeline.promise import check_graph
+from pipeline.session import Session, check_device, count_nodes, open_session, tensorrt_options
 from pipeline.slot import Slot
 from pipeline.terms import Device
 from pipeline.types import Frames
 
 Outputs = dict[str, NDArray[Any]]
 
-_CUDA = "CUDAExecutionProvider"
+_CUDA, _TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
 
 _LOG = logging.getLogger(__name__)
-
-_OUTPUTS: dict[str, dict[str, tuple[str, int]]] = {
-    "classify": {"scores": ("tensor(float)", 2)},
-    "detect": {"boxes": ("tensor(float)", 3), "scores": ("tensor(float)", 2), "labels": ("tensor(int64)", 2)},
-}
 
 
 class Model(Protocol):
@@ -89,15 +85,19 @@ class OnnxModel:
             raise ModelError(f"there is no model file {self.path}")
         self.device, self.reason = _choose(device)
         self._options = {_CUDA: {**_CUDA_OPTIONS, **(cuda_options or {})}}
+        if self.device == "tensorrt":
+            self._options[_TENSORRT] = tensorrt_options(self.path, self._is_half())
         self._session, failure = self._open(self.device, threads)
         if failure is not None:
             if device != "auto":
                 raise DeviceError(f"{device} cannot be used: {failure}; use --device cpu, or run: onsight doctor")
             self.device, self.reason = "cpu", failure
         self.contract: ModelContract = read_contract(self._session.get_modelmeta().custom_metadata_map, str(self.path))
-        self._check_graph()
+        check_graph(self._session, self.contract, self.path)
         self._batch = 1
-        self._records = cuda_graph and self._can_record()
+        self._records = cuda_graph and self.device == "cuda"
+        if cuda_graph and not self._records:
+            _LOG.warning("goes on without CUDA graphs, which need --device cuda")
         self._slots = threading.local()
         if self.device != "cpu":
             self.prepare(1)
@@ -177,9 +177,8 @@ class OnnxModel:
     def _slot(self) -> Slot:
         """That of this thread."""
         if not hasattr(self._slots, "mine"):
-            self._slots.mine = Slot(
-                self._session, self.contract.outputs, self._open_recorder if self._records else None
-            )
+            open_recorder = self._open_recorder if self._records else None
+            self._slots.mine = Slot(self._session, self.contract.outputs, open_recorder)
         mine: Slot = self._slots.mine
         return mine
 
@@ -187,13 +186,11 @@ class OnnxModel:
         options = {_CUDA: {**self._options[_CUDA], "enable_cuda_graph": "1"}}
         return open_session(self.path, self.device, 0, options)
 
-    def _can_record(self) -> bool:
-        """A recording is of one shape and of one provider."""
-        if self.device == "cuda" and not self.contract.input.dynamic and self.contract.resize.rule != "graph":
-            return True
-        what = "--device cuda" if self.device != "cuda" else "an input of one size"
-        _LOG.warning("goes on without CUDA graphs, which need %s", what)
-        return False
+    def _is_half(self) -> bool:
+        """As the file tells, which ONNX Runtime opens first."""
+        session = self._open("cpu", 0)[0]
+        contract = read_contract(session.get_modelmeta().custom_metadata_map, str(self.path))
+        return contract.provenance.get("precision") == "fp16"
 
     def _open(self, device: str, threads: int) -> tuple[Session, str | None]:
         """A session on `device`, or one on the CPU and why `device` failed."""
@@ -207,33 +204,6 @@ class OnnxModel:
             return session, None
         reason = f"ONNX Runtime took {took} although the libraries can be loaded"
         return self._open("cpu", threads)[0], reason
-
-    def _check_graph(self) -> None:
-        """The contract must hold for what the graph says of itself; what it leaves open cannot be checked."""
-        contract = self.contract
-        inputs = {value.name: value for value in self._session.get_inputs()}
-        frames = inputs.get(contracts.INPUT_NAME)
-        if len(inputs) != 1 or frames is None or frames.type != "tensor(uint8)" or len(frames.shape) != 4:
-            raise self._broken("its only input has to be frames, uint8 [B, H, W, 3]")
-        free = contract.input.dynamic or contract.resize.rule == "graph"
-        height, width = (None, None) if free else (contract.input.height, contract.input.width)
-        for axis, wanted in enumerate((contract.input.batch, height, width, 3)):
-            size = frames.shape[axis]
-            if isinstance(size, int) and size != wanted:
-                raise self._broken(
-                    f"its input is {frames.shape}, but {wanted or 'any size'} is promised for axis {axis}"
-                )
-        outputs = {value.name: value for value in self._session.get_outputs()}
-        for name, (type_, rank) in _OUTPUTS[contract.task].items():
-            value = outputs.get(name)
-            if value is None or value.type != type_ or len(value.shape) != rank:
-                raise self._broken(f"it has no output {name}, {type_} of rank {rank}")
-        classes = outputs["scores"].shape[1]
-        if contract.task == "classify" and isinstance(classes, int) and classes != len(contract.labels):
-            raise self._broken(f"{classes} classes, but {len(contract.labels)} labels")
-
-    def _broken(self, how: str) -> ContractError:
-        return ContractError(f"{self.path} does not keep its contract: {how}; adopt or export it again")
 
 
 def _choose(device: Device) -> tuple[Literal["cpu", "cuda", "tensorrt"], str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import onnxruntime as ort
 
 from pipeline import cuda
 from pipeline.device import PROVIDERS, why_no_gpu, why_no_provider
+from pipeline.digest import sha256
 from pipeline.errors import DeviceError, ModelError
 from pipeline.types import OnDevice
 
@@ -53,6 +55,31 @@ def open_session(path: Path, device: str, threads: int, options: Mapping[str, Ma
             )
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
         raise ModelError(str(error).strip().partition("\n")[0].rpartition(" failed:")[2]) from error
+
+
+def tensorrt_options(path: Path, half: bool) -> dict[str, str]:
+    """Options of the TensorRT provider: engines are kept in the user's cache folder, those of each model file apart,
+    for ONNX Runtime knows them again by the names in the graph alone.
+
+    Args:
+        half: the network computes in float16.
+
+    Raises:
+        DeviceError: the folder cannot be made.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "onsight" / "tensorrt" / sha256(path)[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(f"the cache folder {folder} cannot be made: {error.strerror}; set XDG_CACHE_HOME") from None
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(folder.parent),
+        "trt_fp16_enable": str(int(half)),
+    }
 
 
 def _session_options(threads: int) -> ort.SessionOptions:

@@ -110,6 +110,7 @@ class Slot:
             self._input = cuda.DeviceMemory(prod(shape))
         if len(self._bindings) == _MOST_BINDINGS:
             self._bindings.clear()
+            self._give_up_graphs("the size of the frames changes too often")
         binding = self._record(shape) if self._open_recorder else None
         self._bindings[shape] = binding or self._bind(self._plain, shape, None)
         return self._bindings[shape]
@@ -144,10 +145,14 @@ class Slot:
                 for _ in range(_RUNS_TO_RECORD):
                     recorder.run_with_iobinding(binding.io, binding.options)
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-            _LOG.warning("goes on without CUDA graphs: %s", str(error).strip().partition("\n")[0])
-            self._open_recorder = None
+            self._give_up_graphs(str(error).strip().partition("\n")[0])
             return None
         return binding
+
+    def _give_up_graphs(self, why: str) -> None:
+        if self._open_recorder is not None:
+            _LOG.warning("goes on without CUDA graphs: %s", why)
+        self._open_recorder = self._recorder = None
 
 
 def _run(binding: _Binding) -> None:

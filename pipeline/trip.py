@@ -66,7 +66,7 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
     _refuse_images(config, sources)
     threads = _schedule(config, live, gpu=False).model
     if model is None:
-        model = OnnxModel(config.model, config.device, threads)
+        model = OnnxModel(config.model, config.device, threads, cuda_graph=config.cuda_graph)
     if config.heatmap and model.contract.task == "classify":
         raise ConfigError("'heatmap' needs the boxes of a detector, but this model is a classifier")
     settings = settle_recognition(config, model.contract)
@@ -84,7 +84,7 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
     if zones is not None:
         settled = settle_zones(zones, model.contract.labels, settings.classes, names)
         stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
-    hider = OnnxModel(config.redact_model, model.device, threads) if config.redact_model else None
+    hider = open_hider(config, model, threads)
     plan = _schedule(config, live, gpu=model.device != "cpu")
     for each in (model, hider):
         if each is not None:
@@ -106,6 +106,13 @@ def settle_recognition(config: Recognition, contract: ModelContract) -> Settings
         track=config.track,
         tiles=config.tiles,
     )
+
+
+def open_hider(config: Recognition, model: OnnxModel, threads: int) -> OnnxModel | None:
+    """The model that says what to hide, on the device of the one that does the work; None: there is none."""
+    if config.redact_model is None:
+        return None
+    return OnnxModel(config.redact_model, model.device, threads, cuda_graph=config.cuda_graph)
 
 
 def _schedule(config: RunConfig, live: bool, gpu: bool) -> schedule.Schedule:

@@ -15,7 +15,7 @@ from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.second import open_second
 from pipeline.track import LOST_AFTER, Tracker
-from pipeline.trip import Stage, open_gate, painter, settle_recognition
+from pipeline.trip import Stage, open_gate, open_hider, painter, settle_recognition
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.zones import Places
 
@@ -31,9 +31,9 @@ class Eye:
         config.check()
         self.config = config
         plan = schedule.plan(latency=True, gpu=False)
-        self.model = OnnxModel(config.model, config.device, plan.model)
+        self.model = OnnxModel(config.model, config.device, plan.model, cuda_graph=config.cuda_graph)
         self.settings = settle_recognition(config, self.model.contract)
-        self._hider = OnnxModel(config.redact_model, self.model.device, plan.model) if config.redact_model else None
+        self._hider = open_hider(config, self.model, plan.model)
         self._second = open_second(config, self.model, self.settings, plan.model) if config.then else None
 
     @cached_property

@@ -81,6 +81,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     mode: throughput
     workers: 3
     batch: 4
+    cuda-graph: false
     progress: false
     json: true
     """
@@ -325,6 +326,14 @@ def test_what_is_not_looked_at_cannot_be_hidden(key: str) -> None:
     told = reason({**NEEDED, key: 2 if key == "every" else True, "redact": "person", "track": True})
     assert told == f"'{key}' does not go with 'redact': what the model does not look at cannot be hidden"
     assert not build_config({**NEEDED, "every": 1, "redact": "person"}).gated
+
+
+@pytest.mark.parametrize("device", ["cpu", "tensorrt"])
+def test_cuda_graphs_are_for_cuda(device: str) -> None:
+    told = reason({**NEEDED, "cuda_graph": True, "device": device})
+    assert told == f"'cuda_graph' does not go with the device {device}: it is for --device cuda"
+    assert build_config({**NEEDED, "cuda_graph": True, "device": "cuda"}).cuda_graph
+    assert build_config({**NEEDED, "cuda_graph": True}).cuda_graph
 
 
 def test_an_empty_file_says_nothing(yaml) -> None:

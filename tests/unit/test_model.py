@@ -1,14 +1,19 @@
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.gpu import FakeDriver, use
 from support.models import COLOURS, expected_scores, tiny_classifier, tiny_detector, tiny_network
 
+from pipeline import model
 from pipeline.contract import InputSpec, ModelContract, Resize
 from pipeline.errors import ContractError, DeviceError, ModelError
 from pipeline.model import OnnxModel
-from pipeline.session import available_providers, check_device
+from pipeline.session import Session, available_providers, check_device, open_session
+from pipeline.slot import Slot
 
 
 def reason(path: Path, kind: type[Exception] = ModelError) -> str:
@@ -198,3 +203,115 @@ def test_what_the_runtime_prints_is_kept_from_standard_output(
 
 def test_the_cpu_is_always_known() -> None:
     assert "CPUExecutionProvider" in available_providers()
+
+
+# A GPU, with ONNX Runtime on the CPU and a driver whose GPU is memory of the host
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
+    monkeypatch.setattr(model, "_choose", lambda device: (device, None))
+    for device in ("cuda", "tensorrt"):
+        monkeypatch.setitem(model.PROVIDERS, device, ["CPUExecutionProvider"])
+    monkeypatch.setattr(model, "Slot", partial(Slot, device="cpu"))
+    return use(FakeDriver(), monkeypatch)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, dict[str, str]]]:
+    """The options of all providers of each session that is opened."""
+    seen = []
+
+    def note(path: Path, device: str, threads: int, options: dict[str, dict[str, str]]) -> Session:
+        seen.append(options)
+        return open_session(path, device, threads, {})
+
+    monkeypatch.setattr(model, "open_session", note)
+    return seen
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("build", [tiny_classifier, tiny_detector])
+def test_a_gpu_answers_what_the_cpu_answers(tmp_path: Path, gpu: FakeDriver, build, batch: int) -> None:
+    path = build(tmp_path / "m.onnx", size=(48, 40))
+    on_gpu, on_cpu = OnnxModel(path, "cuda"), OnnxModel(path, "cpu")
+    on_gpu.prepare(4)
+    frames_BHW3 = np.random.default_rng(0).integers(0, 256, (batch, 48, 40, 3), dtype=np.uint8)
+    expected = on_cpu.infer(frames_BHW3)
+    for name, values in on_gpu.infer(frames_BHW3).items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
+def test_threads_have_buffers_of_their_own(tmp_path: Path, gpu: FakeDriver) -> None:
+    shared = OnnxModel(tiny_detector(tmp_path / "m.onnx"), "cuda")
+    frames = np.random.default_rng(0).integers(0, 256, (4, 2, 64, 64, 3), dtype=np.uint8)
+    expected, wrong = [shared.infer(each)["boxes"] for each in frames], list[int]()
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            if not np.array_equal(shared.infer(frames[number])["boxes"], expected[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not wrong
+    assert len(gpu.threads) == 1 + 4
+
+
+def test_a_graph_of_batch_1_is_given_no_more_on_a_gpu(tmp_path: Path, gpu: FakeDriver) -> None:
+    one = OnnxModel(tiny_classifier(tmp_path / "m.onnx", batch=1), "cuda")
+    one.prepare(8)
+    assert one.infer(np.zeros((3, 32, 32, 3), np.uint8))["scores"].shape == (3, 3)
+
+
+def test_a_gpu_that_fails_is_told_at_once(classifier_path: Path, gpu: FakeDriver) -> None:
+    gpu.failing = "cuStreamCreate"
+    with pytest.raises(DeviceError, match=r"^cuda fails: cuStreamCreate of .*; use --device cpu, or run: onsight doc"):
+        OnnxModel(classifier_path, "cuda")
+
+
+def test_options_of_cuda_can_be_tried(classifier_path: Path, gpu: FakeDriver, opened) -> None:
+    OnnxModel(classifier_path, "cuda", cuda_options={"prefer_nhwc": "1"})
+    assert opened == [{"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}}]
+
+
+def test_a_session_that_records_is_opened_by_the_thread_that_infers(classifier_path: Path, gpu, opened) -> None:
+    recording = OnnxModel(classifier_path, "cuda", cuda_graph=True)
+    assert len(opened) == 1
+    recording.infer(np.zeros((1, 32, 32, 3), np.uint8))
+    recording.infer(np.zeros((1, 32, 32, 3), np.uint8))
+    assert [each["CUDAExecutionProvider"].get("enable_cuda_graph") for each in opened] == [None, "1"]
+
+
+def test_on_the_cpu_nothing_is_recorded_and_that_is_said(classifier_path: Path, caplog) -> None:
+    OnnxModel(classifier_path, "cpu", cuda_graph=True).infer(np.zeros((1, 32, 32, 3), np.uint8))
+    assert caplog.messages == ["goes on without CUDA graphs, which need --device cuda"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_engines_of_tensorrt_are_kept_for_each_file(
+    tmp_path: Path, classifier_path: Path, gpu: FakeDriver, opened, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    contract = contract_of(classifier_path).model_copy(update={"provenance": {"precision": precision}})
+    folders = set[str]()
+    for number in (1, 1, 2):
+        path = tiny_classifier(tmp_path / f"{number}.onnx", labels=contract.labels, metadata=contract.to_metadata())
+        path.write_bytes(path.read_bytes() + b"\x32\x01x" * (number - 1))  # a doc_string
+        OnnxModel(path, "tensorrt")
+        options = opened[-1]["TensorrtExecutionProvider"]
+        folders.add(options["trt_engine_cache_path"])
+        assert (options["trt_engine_cache_enable"], options["trt_timing_cache_enable"]) == ("1", "1")
+        assert options["trt_fp16_enable"] == ("1" if precision == "fp16" else "0")
+    assert len(folders) == 2
+    assert all(Path(each).is_dir() and Path(each).is_relative_to(tmp_path / "cache/onsight") for each in folders)
+
+
+def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path, classifier_path: Path, gpu, monkeypatch) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(DeviceError, match=r"the cache folder .* cannot be made: .*; set XDG_CACHE_HOME"):
+        OnnxModel(classifier_path, "tensorrt")

@@ -152,6 +152,14 @@ def test_each_shape_is_recorded_alone_then_played_together_with_others(tmp_path:
     assert recorder.alone == [False, *[True] * 3, *[False] * 3, *[True] * 3, False, False]
 
 
+def test_shapes_without_end_are_not_recorded(tmp_path: Path, caplog) -> None:
+    path = tiny_classifier(tmp_path / "m.onnx", resize=Resize(rule="graph"))
+    mine, model = make(path, open_recorder=lambda: Recorder(open_session(path, "cpu", 1, {})))
+    for height in range(60, 30, -1):
+        check(mine.infer(noise(1, height, 40), 1), model.infer(noise(1, height, 40)))
+    assert caplog.messages == ["goes on without CUDA graphs: the size of the frames changes too often"]
+
+
 def test_where_it_cannot_record_it_says_so_once_and_goes_on(tmp_path: Path, caplog) -> None:
     path = tiny_classifier(tmp_path / "m.onnx")
     mine, model = make(path, open_recorder=lambda: Recorder(open_session(path, "cpu", 1, {}), failing=True))
