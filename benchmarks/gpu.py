@@ -235,6 +235,7 @@ def torch_contenders(network, size, batch, modes):
 
     package, _, name = network.partition(":")
     torch.backends.cudnn.benchmark = True
+    torch._dynamo.reset()  # what was compiled for another batch, which would make this one's size a variable
     if package == "torchvision":
         net = import_module("torchvision.models").get_model(name, weights=None)
     else:
@@ -263,7 +264,7 @@ def torch_contenders(network, size, batch, modes):
 
     yield "torch eager fp16", lambda: contender(forward)
     for mode in modes:
-        yield f"torch.compile fp16, {mode}", lambda mode=mode: contender(torch.compile(forward, mode=mode))
+        yield f"torch.compile fp16, {mode}", lambda mode=mode: contender(torch.compile(forward, mode=mode, dynamic=False))
 
 
 # Parts
