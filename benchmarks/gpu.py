@@ -27,6 +27,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -264,7 +265,8 @@ def torch_contenders(network, size, batch, modes):
 
     yield "torch eager fp16", lambda: contender(forward)
     for mode in modes:
-        yield f"torch.compile fp16, {mode}", lambda mode=mode: contender(torch.compile(forward, mode=mode, dynamic=False))
+        compiled = torch.compile(forward, mode=mode, dynamic=False)
+        yield f"torch.compile fp16, {mode}", partial(contender, compiled)
 
 
 # Parts
@@ -408,6 +410,8 @@ def parse():
 def main():
     arguments = parse()
     logging.basicConfig(level=logging.WARNING)
+    with suppress(ImportError):
+        import_module("torch")  # brings CUDA's libraries, wherever they are
     report = Report(arguments.output, arguments.budget)
     if reason := session.check_device("cuda"):
         sys.exit(f"there is no GPU to measure: {reason}")
