@@ -128,8 +128,8 @@ def open_bare(path, *options):
 
 
 @cache
-def open_model(path, cuda_graph=False):
-    return OnnxModel(path, DEVICE, cuda_graph=cuda_graph)
+def open_model(path, *options, cuda_graph=False):
+    return OnnxModel(path, DEVICE, cuda_graph=cuda_graph, cuda_options=dict(options))
 
 
 def bare(path, batch, options, *, copied=False, number=None):
@@ -339,10 +339,13 @@ def of_batch(path, batch, arguments, watch, in_time):
         return lambda: partial(repeat, make(), batch)
 
     model, recording = open_model(path), open_model(path, cuda_graph=True)
+    channels_last = open_model(path, *NHWC.items())
     enter("bare, on the GPU", calling(lambda: bare(path, batch, HEURISTIC)))
     enter("bare, on the GPU, EXHAUSTIVE", calling(lambda: bare(path, batch, EXHAUSTIVE)))
     enter("bare, on the GPU, NHWC", calling(lambda: bare(path, batch, HEURISTIC | NHWC)))
     graph = HEURISTIC | {"enable_cuda_graph": "1"}
+    fused = HEURISTIC | NHWC | {"fuse_conv_bias": "1"}
+    enter("bare, on the GPU, NHWC, biases fused", calling(lambda: bare(path, batch, fused)))
     enter("bare, on the GPU, CUDA graph", calling(lambda: bare(path, batch, graph, number=batch)))
     enter("bare, on the GPU, CUDA graph, NHWC", calling(lambda: bare(path, batch, graph | NHWC, number=batch)))
     enter("bare, copied", calling(lambda: bare(path, batch, HEURISTIC, copied=True)))
@@ -350,11 +353,13 @@ def of_batch(path, batch, arguments, watch, in_time):
     for threads in (1, 2):
         enter(f"slot, {threads} in flight", lambda threads=threads: aside(slot(model, batch), threads, batch))
     enter("slot, 1 in flight, CUDA graph", lambda: partial(repeat, slot(recording, batch)(), batch))
+    enter("slot, 2 in flight, NHWC", lambda: aside(slot(channels_last, batch), 2, batch))
     size = (model.contract.input.height, model.contract.input.width)
     for name, frames in (("own size", size), ("1280 x 720", CAMERA)):
         for workers in (2, 4):
             measure = partial(pipeline, model, batch, frames, workers)
             enter(f"pipeline, {name}, {workers} in flight", lambda measure=measure: measure)
+    enter("pipeline, own size, 2 in flight, NHWC", lambda: partial(pipeline, channels_last, batch, size, 2))
     half = model.contract.provenance.get("precision") == "fp16"
     if arguments.network and half and batch in arguments.torch_batches:
         for name, make in torch_contenders(arguments.network, size, batch, arguments.modes):
@@ -402,7 +407,7 @@ def parse():
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.15, help="of each contender in each round")
-    parser.add_argument("--budget", type=float, default=240, help="seconds after which no part begins")
+    parser.add_argument("--budget", type=float, default=270, help="seconds after which no part begins")
     parser.add_argument("--output", type=Path, default=Path("gpu.json"))
     return parser.parse_args()
 

@@ -50,6 +50,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     help="Frames a second of the synthetic picture.",
 )
 @click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True)
+@click.option("--cuda-graph/--no-cuda-graph", default=False, help="Record inferences on CUDA, and play them.")
 @click.option(
     "--batch", type=Numbers(), default="1,4,8", show_default=True, metavar="N,…", help="Batches of inference alone."
 )
@@ -120,7 +121,7 @@ def _plan_job(clip: str | None, options: dict[str, Any]) -> Job:
     if options["streams"] and size is None:
         raise ConfigError("'streams' needs --synthetic WIDTHxHEIGHT: how large are the cameras' pictures?")
     spec = clip if clip is not None else synthetic_spec(size, options["target_fps"])
-    return plan_job(spec, options["model"], options["device"], options["encode"])
+    return plan_job(spec, options["model"], options["device"], options["encode"], options["cuda_graph"])
 
 
 def _check_outputs(output: Path | None, report: Path | None, trace: Path | None) -> None:

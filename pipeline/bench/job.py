@@ -35,6 +35,7 @@ class Job:
     encode: bool
     clip: ClipFacts
     preset: Preset = "auto"
+    cuda_graph: bool = False
 
     def config(self, folder: str, sources: tuple[str, ...]) -> RunConfig:
         """`onsight run` of `sources`, its records and labelled videos going into `folder`."""
@@ -42,7 +43,8 @@ class Job:
         if self.encode:
             flags["output"] = folder if len(sources) > 1 else f"{folder}/labelled.mp4"
             flags["preset"] = self.preset
-        return build_config({"sources": sources, "model": self.model, "device": self.device, **flags})
+        model = {"model": self.model, "device": self.device, "cuda_graph": self.cuda_graph}
+        return build_config({"sources": sources, **model, **flags})
 
     def loops(self, frames: int) -> int:
         """How often the clip has to be read for so many frames."""
@@ -52,7 +54,7 @@ class Job:
         return open_source(self.spec, decode_threads=DECODE_THREADS)
 
 
-def plan_job(spec: str, model: Path, device: Device, encode: bool) -> Job:
+def plan_job(spec: str, model: Path, device: Device, encode: bool, cuda_graph: bool = False) -> Job:
     """Opens the clip and looks at it.
 
     Raises:
@@ -63,7 +65,7 @@ def plan_job(spec: str, model: Path, device: Device, encode: bool) -> Job:
         source.close()
         kind = "a camera" if source.media.live else "made of images"
         raise ConfigError(f"{source.name} is {kind}: bench measures a recorded video, or --synthetic WIDTHxHEIGHT")
-    return Job(spec, model, device, encode, _look_at(source))
+    return Job(spec, model, device, encode, _look_at(source), cuda_graph=cuda_graph)
 
 
 def synthetic_spec(size: str, fps: float, *, live: bool = False, seed: int = 0) -> str:
