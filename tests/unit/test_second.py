@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.gpu import FakeDriver, use
 
 from pipeline.contract import ClassifierSpec, InputSpec, ModelContract, Resize
 from pipeline.model import Outputs
-from pipeline.second import BATCH, LOOK_AGAIN, SecondModel, squares_around
+from pipeline.second import BATCH, GPU_BATCH, LOOK_AGAIN, SecondModel, squares_around
 from pipeline.track import LOST_AFTER
 from pipeline.types import Classification, Detections, Frame, Image, Look, Recognised
 
@@ -119,6 +120,14 @@ def test_the_objects_of_a_frame_share_inferences(count, batches):
     seen = look(SecondModel(model), boxes(*[PLACES[i % 3] for i in range(count)]), STREET)
     assert seen == [(("blue", "green", "red")[i % 3], 0.8) for i in range(count)]
     assert model.batches == batches
+
+
+def test_on_a_gpu_fewer_share_one_for_each_is_made_up_to_the_same_size(monkeypatch):
+    use(FakeDriver(), monkeypatch)
+    model = Fake()
+    model.device = "cuda"
+    look(SecondModel(model), boxes(*[PLACES[0]] * (2 * GPU_BATCH + 1)), STREET)
+    assert model.batches == [GPU_BATCH, GPU_BATCH, 1]
 
 
 def test_a_classifier_that_resizes_in_its_graph_gets_each_object_as_it_is():
