@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from pipeline.errors import OnsightError
-from pipeline.terms import Device, Mode, Preset, RedactStyle
+from pipeline.terms import Device, Encoder, Mode, Preset, RedactStyle
 
 if TYPE_CHECKING:
     from pipeline.model import OnnxModel
@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file that may hold every flag; flags win.")
 @click.option("--model", metavar="FILE.onnx", help="Model file with an Onsight contract.")
 @click.option("--output", "-o", metavar="PATH", help="Labelled video (.mp4), image, or a folder: one file a source.")
+@click.option("--encoder", type=click.Choice(get_args(Encoder)), help="What encodes the labelled video.  [x264]")
 @click.option("--preset", type=click.Choice(get_args(Preset)), help="Time for a smaller file: of the encoder.  [auto]")
 @click.option("--records", metavar="FILE", help="Results as .jsonl or .csv; - is standard output.")
 @click.option("--counts", metavar="FILE.csv", help="Table of what zones and lines counted, by class.")

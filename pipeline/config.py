@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.durations import seconds
 from pipeline.errors import ConfigError
-from pipeline.terms import Device, Mode, Preset, RedactStyle
+from pipeline.terms import Device, Encoder, Mode, Preset, RedactStyle
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
@@ -127,6 +127,7 @@ class RunConfig(Recognition):
 
     sources: Sources
     output: PathText | None = None
+    encoder: Encoder = "x264"
     preset: Preset = "auto"
     records: PathText | None = None
     zones: PathText | None = None
@@ -154,8 +155,12 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
     except ValidationError as error:
         raise ConfigError(_explain(error, file)) from None
     config.check()
-    if config.preset != "auto" and config.output is None:
+    if config.output is None and config.preset != "auto":
         raise ConfigError("'preset' needs 'output': it is how hard the encoder of the labelled video works")
+    if config.output is None and config.encoder != "x264":
+        raise ConfigError("'encoder' needs 'output': it is what encodes the labelled video")
+    if config.encoder == "nvenc" and config.preset != "auto":
+        raise ConfigError("'preset' does not go with the encoder nvenc: it is how hard x264 works")
     if config.zones and not config.track:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
     for key in ("counts", "events"):

@@ -16,13 +16,14 @@ from pipeline.sinks.encoder import Effort
 from pipeline.sinks.events import EventsSink
 from pipeline.sinks.heatmap import HeatmapSink
 from pipeline.sinks.images import image_folder, one_image
+from pipeline.sinks.nvenc import choose_encoder
 from pipeline.sinks.partial import partial_path
 from pipeline.sinks.records import open_records
 from pipeline.sinks.video import VideoSink
 from pipeline.sinks.window import WindowSink
 from pipeline.sources import Source
 from pipeline.tally import Tally
-from pipeline.terms import Preset
+from pipeline.terms import Encoder, Preset
 from pipeline.types import Annotated
 
 MakeVideo: TypeAlias = Callable[[Path, Source], VideoSink]
@@ -95,7 +96,7 @@ class Outputs:
     def _tell_preset(self, stream: int, sinks: Iterable[Sink]) -> None:
         for sink in sinks:
             if isinstance(sink, VideoSink):
-                self._tallies[stream].preset = sink.preset
+                self._tallies[stream].encoder, self._tallies[stream].preset = sink.encoder, sink.preset
 
 
 def plan_outputs(
@@ -104,14 +105,15 @@ def plan_outputs(
     """The sinks that `config` asks for. Nothing is written yet, but what cannot be written is found out.
 
     Raises:
-        SinkError: an output of unknown suffix, one that cannot be written, or one that would overwrite a source.
+        SinkError: an output of unknown suffix, one that cannot be written, one that would overwrite a source, or NVENC
+            asked for where it does not open.
     """
     _refuse_one_for_two(config)
     own: list[list[Sink]] = [[] for _ in sources]
     shared: list[Sink] = []
     live = any(source.media.live for source in sources)
     if config.output is not None:
-        video = _video_maker(config.preset, encode_threads)
+        video = _video_maker(config.encoder, config.preset, encode_threads)
         own = [[sink] for sink in _pictures(config.output, sources, video)]
     for path in filter(None, (config.records, config.counts, config.events, config.heatmap)):
         _refuse_overwriting(Path(path), sources)
@@ -134,10 +136,11 @@ def _heatmap(path: Path, sources: Sequence[Source]) -> Sink:
     return HeatmapSink(path)
 
 
-def _video_maker(preset: Preset, threads: int) -> MakeVideo:
+def _video_maker(encoder: Encoder, preset: Preset, threads: int) -> MakeVideo:
     """Makes the labelled video of a source. A camera does not wait for a preset to be found."""
-    recorded = Effort(preset)
-    live = Effort("ultrafast") if preset == "auto" else recorded
+    chosen = choose_encoder(encoder)
+    recorded = Effort(preset, chosen)
+    live = Effort("ultrafast", chosen) if preset == "auto" else recorded
 
     def make(path: Path, source: Source) -> VideoSink:
         return VideoSink(path, source.media, live if source.media.live else recorded, threads)

@@ -115,7 +115,7 @@ def decode_h264() -> str:
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder, "probe.mp4")
-        path.write_bytes(_encode("libx264"))
+        path.write_bytes(_encode())
         frames = sum(1 for _ in decode(str(path), threads=1))
     if frames != _FRAMES:
         raise OnsightError(f"OpenCV {cv2.__version__} decoded {frames} of {_FRAMES} frames of H.264")
@@ -126,24 +126,27 @@ def encode_h264() -> str:
     """Has PyAV encode a small video with x264."""
     import av
 
-    _encode("libx264")
+    _encode()
     return f"PyAV {av.__version__} with FFmpeg {av.ffmpeg_version_info} encoded a small video"
 
 
 def encode_on_gpu() -> str:
-    """Has PyAV encode a small video with NVENC."""
-    _encode("h264_nvenc")
-    return "h264_nvenc encoded a small video"
+    """Has NVENC encode a picture."""
+    from pipeline.sinks.nvenc import why_no_nvenc
+
+    if reason := why_no_nvenc():
+        raise OnsightError(reason)
+    return "h264_nvenc encoded a picture"
 
 
-def _encode(codec: str) -> bytes:
-    """An mp4 of `_FRAMES` frames that get brighter."""
+def _encode() -> bytes:
+    """An mp4 in H.264 of `_FRAMES` frames that get brighter."""
     import av
     import numpy as np
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream: Any = container.add_stream(codec, rate=25)
+        stream: Any = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 256, 192, "yuv420p"
         for i in range(_FRAMES):
             grey = np.full((192 * 3 // 2, 256), 40 * i, np.uint8)

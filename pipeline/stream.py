@@ -32,7 +32,7 @@ from pipeline.trip import Stage, Trip, painter, prepare
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.watch import Watch, unwatched, watch_model
 
-_OUTPUTS = {"output", "preset", "records", "counts", "counts_every", "events", "heatmap", "show"}
+_OUTPUTS = {"output", "encoder", "preset", "records", "counts", "counts_every", "events", "heatmap", "show"}
 
 _LOG = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+Encoder = Literal["x264", "nvenc", "auto"]
 Interpolation = Literal["nearest", "linear", "cubic", "area"]
 Mode = Literal["auto", "throughput", "latency"]
 Preset = Literal["auto", "ultrafast", "superfast", "veryfast", "faster", "fast", "medium"]

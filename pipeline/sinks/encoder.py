@@ -1,4 +1,4 @@
-"""How hard x264 works on a video: slower presets make smaller files, and may not slow the run down."""
+"""What encodes a video, and how hard it works: slower presets make smaller files, and may not slow the run down."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from av.video.codeccontext import VideoCodecContext
 from pipeline.sinks.picture import BT601, LIMITED, Picture
 from pipeline.types import Image
 
+CODECS = {"x264": "libx264", "nvenc": "h264_nvenc"}
+"""FFmpeg's names of the encoders."""
+
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
-"""From the fastest to the slowest."""
+"""Of x264, from the fastest to the slowest."""
+
+NVENC_PRESET = "p4"
+"""Of p1, the fastest, to p7; all of them are faster than a run."""
 
 _SHARE = 0.2  # of the CPU time of a frame, for encoding it
 _OPTIMISTIC = 1.6  # what encoding costs beside the run ÷ what it costs on trial, where it has the caches to itself
@@ -26,8 +32,10 @@ _SECONDS = 1.0  # a killed process loses what has not been begun
 _BYTES = 100 << 20
 
 
-def encoder_options(preset: str) -> dict[str, str]:
-    """Of x264. It looks a little ahead only: what it still holds is lost when the process is killed."""
+def encoder_options(encoder: str, preset: str) -> dict[str, str]:
+    """They look a little ahead only: what an encoder still holds is lost when the process is killed."""
+    if encoder == "nvenc":
+        return {"preset": preset, "rc": "vbr", "cq": "23", "b": "0", "bf": "0", "delay": "0", "forced-idr": "1"}
     return {"preset": preset, "crf": "23", "rc-lookahead": "3"}
 
 
@@ -38,6 +46,15 @@ def set_up_encoder(context: VideoCodecContext, picture: Picture, threads: int) -
     context.colorspace = context.color_primaries = context.color_trc = BT601
     context.color_range = LIMITED
     context.flags |= Flags.frame_duration
+
+
+def trial_encoder(encoder: str, preset: str, picture: Picture) -> VideoCodecContext:
+    """An encoder whose packets go nowhere, on the thread of the caller."""
+    context = av.CodecContext.create(CODECS[encoder], "w")
+    assert isinstance(context, VideoCodecContext)
+    context.options, context.time_base = encoder_options(encoder, preset), Fraction(1, 25)
+    set_up_encoder(context, picture, threads=1)
+    return context
 
 
 class Start:
@@ -72,12 +89,14 @@ class Effort:
     """Chooses the presets of a run's videos.
 
     Args:
-        preset: of all of them. `auto`: the slowest that takes less than a fifth of the CPU time of a frame, tried in
-            memory with the first frames of a video; once for each size of picture.
+        preset: of x264, for all of them. `auto`: the slowest that takes less than a fifth of the CPU time of a frame,
+            tried in memory with the first frames of a video; once for each size of picture.
+        encoder: `x264`, or `nvenc`, which has one preset and takes no CPU time.
     """
 
-    def __init__(self, preset: str = "auto") -> None:
-        self._given = None if preset == "auto" else preset
+    def __init__(self, preset: str = "auto", encoder: str = "x264") -> None:
+        self.encoder = encoder
+        self._given = NVENC_PRESET if encoder == "nvenc" else None if preset == "auto" else preset
         self._found: dict[tuple[int, ...], str] = {}
 
     def known(self, image: Image) -> str | None:
@@ -99,9 +118,7 @@ class Effort:
 def _takes_at_most(cpu_seconds: float, preset: str, images: Sequence[Image]) -> bool:
     """Whether `images` are encoded in so much CPU time; gives up when they are not."""
     picture = Picture(*images[0].shape[:2])
-    context = av.CodecContext.create("libx264", "w")
-    context.options, context.time_base = encoder_options(preset), Fraction(1, 25)
-    set_up_encoder(context, picture, threads=1)  # the caller's, whose time is taken
+    context = trial_encoder("x264", preset, picture)
     began = thread_time()
     for index, image in enumerate(images):
         picture.fill(image)

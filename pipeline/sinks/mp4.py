@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from pipeline.sinks.encoder import encoder_options, set_up_encoder
+from pipeline.sinks.encoder import CODECS, encoder_options, set_up_encoder
 from pipeline.sinks.picture import Picture
 from pipeline.sinks.sound import Sound, decode_time
 from pipeline.types import Image, Media
@@ -40,15 +40,18 @@ class Mp4Writer:
         path: the file to write.
         media: what the source said about itself; `seconds` is when its last picture ends.
         height, width: of the first frame, in pixels.
-        preset, threads: of the encoder, x264.
+        encoder: `x264` or `nvenc`.
+        preset, threads: of the encoder.
     """
 
-    def __init__(self, path: Path, media: Media, height: int, width: int, preset: str, threads: int) -> None:
+    def __init__(
+        self, path: Path, media: Media, height: int, width: int, encoder: str, preset: str, threads: int
+    ) -> None:
         self._media = media
         self._time_base = media.time_base or _TIME_BASE
         self._picture = Picture(height, width)
         self._output = av.open(str(path.absolute()), "w", format="mp4", container_options=_MUXER)
-        self._stream = self._add_stream(preset, threads)
+        self._stream = self._add_stream(encoder, preset, threads)
         self._sound = Sound(media.audio, self._output) if media.audio else None
         self._frames = 0
         self._ticks = 0
@@ -85,9 +88,10 @@ class Mp4Writer:
             return Fraction(self._media.frames / self._media.seconds).limit_denominator(1001) or _RATE
         return _RATE
 
-    def _add_stream(self, preset: str, threads: int) -> VideoStream:
-        options = encoder_options(preset)
-        stream = self._output.add_stream("libx264", rate=self._rate(), options=options, time_base=self._time_base)
+    def _add_stream(self, encoder: str, preset: str, threads: int) -> VideoStream:
+        options, rate = encoder_options(encoder, preset), self._rate()
+        stream = self._output.add_stream(CODECS[encoder], rate=rate, options=options, time_base=self._time_base)
+        assert isinstance(stream, VideoStream)
         set_up_encoder(stream.codec_context, self._picture, threads)
         return stream
 

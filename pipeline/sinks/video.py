@@ -22,12 +22,12 @@ class VideoSink:
     Args:
         path: a file called *.mp4.
         media: what the source said about itself; `seconds` is when its last picture ends.
-        effort: chooses the preset of x264; None: the fastest. While it has to be found, the first frames are kept back:
-            a dozen, or those of a second.
+        effort: what encodes, and chooses its preset; None: x264, the fastest. While it has to be found, the first
+            frames are kept back: a dozen, or those of a second.
         threads: of the encoder; 0 lets it choose by the number of cores.
 
     Attributes:
-        preset: what was chosen; None: nothing yet.
+        encoder: `x264` or `nvenc`, and `preset`: what was chosen; None: nothing yet.
 
     Raises:
         SinkError: the file cannot be made.
@@ -41,6 +41,7 @@ class VideoSink:
         self._effort = effort or Effort("ultrafast")
         self._threads = threads
         self._start = Start()
+        self.encoder: str | None = None
         self._writer: Mp4Writer | None = None
         self.preset: str | None = None
         self._closed = False
@@ -73,10 +74,11 @@ class VideoSink:
     def _begin(self) -> None:
         """Writes the frames that were kept."""
         first, _ = self._start.frames[0]
+        self.encoder = self._effort.encoder
         self.preset = self._effort.known(first) or self._effort.find(self._start)
         height, width = first.shape[:2]
         partial = partial_path(self._path)
-        self._writer = Mp4Writer(partial, self._media, height, width, self.preset, self._threads)
+        self._writer = Mp4Writer(partial, self._media, height, width, self.encoder, self.preset, self._threads)
         for image, pts in self._start.frames:
             self._writer.add(image, pts)
         self._start.frames.clear()

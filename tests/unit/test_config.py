@@ -51,6 +51,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     sources: clip.mp4
     model: m.onnx
     output: out.mp4
+    encoder: auto
     preset: veryfast
     records: out.jsonl
     show: true
@@ -185,6 +186,13 @@ def test_a_preset_needs_a_video() -> None:
     assert build_config({**NEEDED, "preset": "fast", "output": "x.mp4"}).preset == "fast"
 
 
+def test_an_encoder_needs_a_video_and_nvenc_has_one_preset() -> None:
+    assert reason({**NEEDED, "encoder": "auto"}) == "'encoder' needs 'output': it is what encodes the labelled video"
+    given = {**NEEDED, "output": "x.mp4", "preset": "fast"}
+    assert reason({**given, "encoder": "nvenc"}).startswith("'preset' does not go with the encoder nvenc")
+    assert build_config({**given, "encoder": "auto"}).encoder == "auto"
+
+
 @pytest.mark.parametrize(
     ("key", "meant"),
     [
@@ -237,6 +245,7 @@ def test_what_is_missing_is_named(missing: str, hint: str) -> None:
         ("workers", "all"),
         ("mode", "fast"),
         ("preset", "placebo"),
+        ("encoder", "h264_nvenc"),
         ("device", "gpu"),
         ("redact_style", "mosaic"),
         ("show", "perhaps"),

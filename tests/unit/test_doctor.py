@@ -185,9 +185,9 @@ def test_wrong_numbers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_video_that_is_cut_short_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "_FRAMES", 3)
-    short = probes._encode("libx264")
+    short = probes._encode()
     monkeypatch.setattr(probes, "_FRAMES", 5)
-    monkeypatch.setattr(probes, "_encode", lambda codec: short)
+    monkeypatch.setattr(probes, "_encode", lambda: short)
 
     with pytest.raises(OnsightError, match="decoded 3 of 5 frames"):
         probes.decode_h264()

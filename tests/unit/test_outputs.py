@@ -333,4 +333,15 @@ def test_each_source_tells_the_preset_of_its_video(tmp_path: Path) -> None:
         outputs.write(item(0))
         outputs.write(item(1))
         assert [tally.preset for tally in tallies] == ["superfast", None, None]
+    assert [tally.encoder for tally in tallies] == ["x264", "x264", None]
     assert [tally.preset for tally in tallies] == ["superfast", "superfast", None]
+
+
+@pytest.mark.parametrize("media", [LIVE, Media()])
+def test_an_encoder_that_cannot_be_had_is_found_out_before_anything_is_written(
+    media: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sinks.nvenc.why_no_nvenc", lambda: "no such luck")
+    with pytest.raises(SinkError, match="nvenc cannot be used: no such luck"):
+        plan(sources_of(media), output=str(tmp_path / "x.mp4"), encoder="nvenc")
+    assert not list(tmp_path.iterdir())

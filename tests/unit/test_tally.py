@@ -7,7 +7,7 @@ from pipeline.tally import Summary, Tally
 def test_the_summary_adds_up_its_sources() -> None:
     error = SourceError("b.mp4 ended early")
     tallies = [
-        Tally("a.mp4", frames=30, looked=10, dropped=2, preset="fast"),
+        Tally("a.mp4", frames=30, looked=10, dropped=2, encoder="x264", preset="fast"),
         Tally("b.mp4", 20, 20, dropped=1, withheld=4, error=error),
     ]
     summary = Summary(2.0004, "cpu", ["CPUExecutionProvider"], tallies, "throughput", 2)
@@ -24,7 +24,15 @@ def test_the_summary_adds_up_its_sources() -> None:
         "mode": "throughput",
         "workers": 2,
         "sources": [
-            {"source": "a.mp4", "frames": 30, "looked": 10, "dropped": 2, "withheld": 0, "preset": "fast"},
+            {
+                "source": "a.mp4",
+                "frames": 30,
+                "looked": 10,
+                "dropped": 2,
+                "withheld": 0,
+                "encoder": "x264",
+                "preset": "fast",
+            },
             {"source": "b.mp4", "frames": 20, "looked": 20, "dropped": 1, "withheld": 4, "error": "b.mp4 ended early"},
         ],
     }
