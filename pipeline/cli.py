@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from pipeline.errors import OnsightError
-from pipeline.terms import Device, Encoder, Mode, Preset, RedactStyle
+from pipeline.terms import Decoder, Device, Encoder, Mode, Preset, RedactStyle
 
 if TYPE_CHECKING:
     from pipeline.model import OnnxModel
@@ -88,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--heatmap", metavar="FILE.png", help="Where objects of a video spent their time, as a picture.")
 @click.option("--show/--no-show", default=None, help="Show the labelled picture in a window; q ends it.")
 @click.option("--device", type=click.Choice(get_args(Device)), help="What to run on.  [auto]")
+@click.option("--decoder", type=click.Choice(get_args(Decoder)), help="What decodes video files.  [cpu]")
 @click.option("--threshold", type=float, metavar="0..1", help="Lowest score.  [detectors: 0.25, classifiers: 0]")
 @click.option("--class-thresholds", metavar="A=0..1,B=0..1", help="Lowest score of each of these classes.")
 @click.option("--iou", type=float, metavar="0..1", help="Boxes of a class that overlap more are one object.  [0.45]")
@@ -194,6 +195,8 @@ def stop_on_signals() -> Iterator[Stop]:
 
 def _tell_and_watch(sources: Sequence[Source], model: OnnxModel, progress: bool) -> list[Sink]:
     click.echo(f"device: {describe_device(model)}", err=True)
+    if any(source.media.decoder == "nvdec" for source in sources):
+        click.echo("decoder: nvdec", err=True)
     if not progress or not sys.stderr.isatty():
         return []
     from pipeline.progress import ProgressSink

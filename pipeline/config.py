@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.durations import seconds
 from pipeline.errors import ConfigError
-from pipeline.terms import Device, Encoder, Mode, Preset, RedactStyle
+from pipeline.terms import Decoder, Device, Encoder, Mode, Preset, RedactStyle
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
@@ -126,6 +126,7 @@ class RunConfig(Recognition):
     """Everything that `onsight run` can be told. None: the model's contract or the kind of source decides."""
 
     sources: Sources
+    decoder: Decoder = "cpu"
     output: PathText | None = None
     encoder: Encoder = "x264"
     preset: Preset = "auto"

@@ -81,12 +81,14 @@ def _graphics() -> Iterator[Finding]:
     driver = "install the NVIDIA driver (nvidia.com/drivers); a container also needs `--gpus all`"
     cuda = _reinstall("onnxruntime-gpu[cuda,cudnn]")
     tensorrt = f"{_install('tensorrt-cu13-libs<11')}, and add its folder tensorrt_libs to the library search path"
+    nvdec = "update the NVIDIA driver; a container also needs NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
     nvenc = "update the NVIDIA driver; some data centre GPUs, such as A100 and H100, have no encoder"
     gpu = attempt("NVIDIA GPU", probes.find_gpu, None if sys.platform == "darwin" else driver)
     yield gpu
     for name, probe, remedy in (
         ("inference on CUDA", probes.infer_on_cuda, cuda),
         ("TensorRT", probes.load_tensorrt, tensorrt),
+        ("NVDEC", probes.decode_on_gpu, nvdec),
         ("NVENC", probes.encode_on_gpu, nvenc),
     ):
         yield attempt(name, probe, remedy) if gpu.works else Finding(name, False, False, "needs an NVIDIA GPU")

@@ -51,7 +51,7 @@ class Gate:
         """
         if frame.pts is None:
             raise ValueError("only frames at a known time may follow from a look at another")
-        return replace(frame, look=self._sources[frame.stream](frame.image, frame.pts))
+        return replace(frame, look=self._sources[frame.stream](frame, frame.pts))
 
 
 class _SourceGate:
@@ -64,12 +64,13 @@ class _SourceGate:
         self._sketch: NDArray[np.uint8] | None = None
         self._frames = 0  # since then
 
-    def __call__(self, image: Image, pts: float) -> Look:
-        sketch = None if self._motion is None else _sketch(image)
+    def __call__(self, frame: Frame, pts: float) -> Look:
+        sketch = None if self._motion is None else _sketch(frame.image)
         self._frames += 1
-        look = self._decide(image.shape, pts, sketch)
+        shape = (frame.height, frame.width)
+        look = self._decide(shape, pts, sketch)
         if look == "anew":
-            self._shape, self._pts, self._sketch, self._frames = image.shape, pts, sketch, 0
+            self._shape, self._pts, self._sketch, self._frames = shape, pts, sketch, 0
         return look
 
     def _decide(self, shape: tuple[int, ...], pts: float, sketch: NDArray[np.uint8] | None) -> Look:

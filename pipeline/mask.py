@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -78,11 +77,10 @@ class Masked:
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         for frame in self._source.frames(stop):
-            yield self._mask(frame)
+            yield self._mask(frame) if self._polygons else frame
 
     def _mask(self, frame: Frame) -> Frame:
-        if not frame.image.flags.writeable:
-            frame = replace(frame, image=frame.image.copy())
+        frame = frame.editable()
         for polygon_V2 in self._polygons:
             pixels_V2 = polygon_V2 * (frame.width, frame.height) - 0.5  # OpenCV's origin is the middle of a pixel
             fixed = [np.rint(pixels_V2 * (1 << _BITS)).astype(np.int32)]

@@ -130,6 +130,18 @@ def encode_h264() -> str:
     return f"PyAV {av.__version__} with FFmpeg {av.ffmpeg_version_info} encoded a small video"
 
 
+def decode_on_gpu() -> str:
+    """Has NVDEC decode a small H.264 video."""
+    from pipeline.sources.nvdec import why_not
+
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "probe.mp4")
+        path.write_bytes(_encode())
+        if reason := why_not(str(path)):
+            raise OnsightError(reason)
+    return "it decoded a small video"
+
+
 def encode_on_gpu() -> str:
     """Has NVENC encode a picture."""
     from pipeline.sinks.nvenc import why_no_nvenc

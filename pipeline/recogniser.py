@@ -48,7 +48,7 @@ class Recogniser:
 
     def _in_tiles(self, frame: Frame, columns: int, rows: int) -> Recognised:
         views_V4 = plan_views(frame.height, frame.width, columns, rows)
-        views = [replace(frame, image=frame.image[y1:y2, x1:x2]) for x1, y1, x2, y2 in views_V4.tolist()]
+        views = [replace(frame, picture=frame.image[y1:y2, x1:x2]) for x1, y1, x2, y2 in views_V4.tolist()]
         seen = [each for i in range(0, len(views), _BATCH) for each in self._as_they_are(views[i : i + _BATCH])]
         found = [each.results for each in seen if isinstance(each.results, Detections)]
         found = [each.where(np.arange(len(each)) < _BOXES) for each in found]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -55,8 +54,7 @@ class Redactor:
         if not len(boxes_N4):
             return frame
         regions = _regions(boxes_N4, frame.height, frame.width)
-        if not frame.image.flags.writeable:
-            frame = replace(frame, image=frame.image.copy())
+        frame = frame.editable()
         for left, top, right, bottom in regions:
             if left < right and top < bottom:
                 _obscure(frame.image[top:bottom, left:right], self._style)

@@ -96,7 +96,8 @@ class SecondModel:
         """The probabilities of every class, float32 [C], for each box."""
         squares = squares_around(boxes_N4, frame.height, frame.width).tolist()
         crops = [
-            replace(frame, image=frame.image[top:bottom, left:right], look=None) for left, top, right, bottom in squares
+            replace(frame, picture=frame.image[top:bottom, left:right], look=None)
+            for left, top, right, bottom in squares
         ]
         for first in range(0, len(crops), self._batch):
             for seen in self._recogniser(crops[first : first + self._batch]):

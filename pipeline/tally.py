@@ -14,8 +14,8 @@ class Tally:
     """What became of the frames of one source: shown (`looked`: how many of them the model looked at), dropped because
     a newer one was there, withheld by redaction.
 
-    `counts` are those of its zones and lines after the latest frame; None: it has none. `encoder` and `preset` are
-    those of its labelled video; None: there is none.
+    `counts` are those of its zones and lines after the latest frame; None: it has none. `decoder` is what decoded it,
+    `cpu` or `nvdec`; None: it is no video. `encoder` and `preset` are those of its labelled video; None: there is none.
     """
 
     source: str
@@ -25,6 +25,7 @@ class Tally:
     withheld: int = 0
     error: OnsightError | None = None
     counts: Counts | None = None
+    decoder: str | None = None
     encoder: str | None = None
     preset: str | None = None
 
@@ -33,7 +34,7 @@ class Tally:
         told |= {"dropped": self.dropped, "withheld": self.withheld}
         if self.counts is not None:
             told |= {place: value for place, value in self.counts.to_json().items() if place != "events"}
-        told |= {key: value for key in ("encoder", "preset") if (value := getattr(self, key)) is not None}
+        told |= {key: value for key in ("decoder", "encoder", "preset") if (value := getattr(self, key)) is not None}
         return told if self.error is None else {**told, "error": str(self.error)}
 
 

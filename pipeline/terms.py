@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+Decoder = Literal["cpu", "nvdec", "auto"]
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 Encoder = Literal["x264", "nvenc", "auto"]
 Interpolation = Literal["nearest", "linear", "cubic", "area"]

@@ -60,7 +60,7 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
     masks = read_masks(Path(config.masks)) if config.masks else None
     sources: list[Source] = []
     for stream, spec in enumerate(config.sources):
-        sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS))
+        sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS, decoder=config.decoder))
         stack.callback(sources[-1].close)
     live = any(source.media.live for source in sources)
     _refuse_images(config, sources)
@@ -90,7 +90,8 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
         if each is not None:
             each.prepare(plan.batch)
     gate = open_gate(config)
-    return Trip(config, sources, model, settings, gate, hider, stages, plan, [Tally(name) for name in names], stop)
+    tallies = [Tally(source.name, decoder=source.media.decoder) for source in sources]
+    return Trip(config, sources, model, settings, gate, hider, stages, plan, tallies, stop)
 
 
 def settle_recognition(config: Recognition, contract: ModelContract) -> Settings:
@@ -143,7 +144,7 @@ def _refuse_images(config: RunConfig, sources: Sequence[Source]) -> None:
 def painter(draw: bool, status: bool, hidden: frozenset[int]) -> Callable[[Redacted], Annotated]:
     """The stage that draws, or one that does not; `status` and `hidden` as for `Overlay`."""
     if not draw:
-        return lambda redacted: Annotated(redacted, redacted.frame.image)
+        return lambda redacted: Annotated(redacted)
     overlay = Overlay(hidden)
     if not status:
         return overlay

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import compress
 from pathlib import Path
@@ -33,12 +33,38 @@ Look: TypeAlias = Literal["anew", "ahead", "same"]
 """
 
 
+class OnDevice(Protocol):
+    """A picture on a GPU, uint8 [H, W, 3], BGR, without gaps, that DLPack can lend: such as a CUDA tensor."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any: ...
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+
+
+class Surface(OnDevice, Protocol):
+    """A picture that its hardware decoder has left on the GPU.
+
+    Attributes:
+        shape: of the image that it stands for, (H, W, 3).
+    """
+
+    shape: tuple[int, int, int]
+
+    def download(self) -> Image:
+        """uint8 [H, W, 3], BGR, in host memory; the same one each time."""
+
+
+Frames: TypeAlias = Image | Sequence[OnDevice]
+"""uint8 [B, H, W, 3], BGR; or B pictures of one size on a GPU."""
+
+
 @dataclass(frozen=True, slots=True)
 class Media:
     """What a source knows about itself before its first frame.
 
     `time_base` is the unit of its time stamps in seconds (None: unknown), `frames` and `seconds` the length it claims
-    (None: unknown or endless), `audio` the file whose sound belongs to the pictures, `files` those that it reads.
+    (None: unknown or endless), `audio` the file whose sound belongs to the pictures, `files` those that it reads,
+    `decoder` what decodes its video: `cpu` or `nvdec` (None: it is no video).
     """
 
     live: bool = False
@@ -48,26 +74,7 @@ class Media:
     seconds: float | None = None
     audio: Path | None = None
     files: tuple[Path, ...] = ()
-
-
-class OnDevice(Protocol):
-    """A picture on a GPU, uint8 [H, W, 3], BGR, without gaps, that DLPack can lend: such as a CUDA tensor."""
-
-    def __dlpack__(self, *, stream: Any = None) -> Any: ...
-
-    def __dlpack_device__(self) -> tuple[int, int]: ...
-
-
-Frames: TypeAlias = Image | Sequence[OnDevice]
-"""uint8 [B, H, W, 3], BGR; or B pictures of one size on a GPU."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Twin:
-    """What lies on the GPU, and the picture that it is a copy of."""
-
-    picture: OnDevice
-    image: Image
+    decoder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,46 +82,57 @@ class Frame:
     """One picture of a source.
 
     Args:
-        image: uint8 [H, W, 3], BGR, upright (rotation metadata applied).
+        picture: uint8 [H, W, 3], BGR, upright (rotation metadata applied), or a surface on the GPU.
         source: the name that records carry: the path or URL without credentials; for a folder or a glob, the image's.
         index: counts from 0 in `source`; a live source counts the frames it dropped, too.
         pts: presentation time in seconds from the start of the source; None for images.
         stream: which source of the run this is, counted from 0 in the order they were given.
         born: when the frame came out of the decoder, in seconds of `time.perf_counter`.
         look: None where the run looks at every frame.
-        twin: the same picture on the GPU, from a decoder that leaves it there.
     """
 
-    image: Image
+    picture: Image | Surface
     source: str
     index: int
     pts: float | None
     stream: int = 0
     born: float = field(default_factory=time.perf_counter)
     look: Look | None = None
-    twin: Twin | None = None
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(f"a frame must be uint8 [H, W, 3], not {self.image.dtype} {list(self.image.shape)}")
+        image = self.picture
+        if isinstance(image, np.ndarray) and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
+            raise ValueError(f"a frame must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+
+    @property
+    def image(self) -> Image:
+        """uint8 [H, W, 3], BGR, upright, in host memory; of a surface, downloaded when it is first asked for."""
+        return self.picture if isinstance(self.picture, np.ndarray) else self.picture.download()
+
+    @property
+    def on_device(self) -> OnDevice | None:
+        """The picture on the GPU; None where it is not there, or has been masked or cut on the host since."""
+        return None if isinstance(self.picture, np.ndarray) else self.picture
+
+    def editable(self) -> Frame:
+        """The frame, or a copy where it cannot be written. Whoever hides something in its `image` leaves no picture
+        with it, on the GPU or elsewhere, in which that can be seen.
+        """
+        image = self.image if self.image.flags.writeable else self.image.copy()
+        return self if image is self.picture else replace(self, picture=image)
 
     @property
     def height(self) -> int:
-        return int(self.image.shape[0])
+        return int(self.picture.shape[0])
 
     @property
     def width(self) -> int:
-        return int(self.image.shape[1])
+        return int(self.picture.shape[1])
 
     @property
     def looked(self) -> bool:
         """Whether the model looks at it."""
         return self.look in (None, "anew")
-
-    @property
-    def on_device(self) -> OnDevice | None:
-        """`image` on the GPU; None where it is not there, or has been masked or cut on the host since."""
-        return self.twin.picture if self.twin is not None and self.twin.image is self.image else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -304,11 +322,16 @@ class Annotated:
 
     Args:
         redacted: what the picture was made from; `redacted.frame` tells source, index and time.
-        image: uint8 [H, W, 3], BGR, the size of the frame.
+        drawn: uint8 [H, W, 3], BGR, the size of the frame; None: nothing is drawn.
     """
 
     redacted: Redacted
-    image: Image
+    drawn: Image | None = None
+
+    @property
+    def image(self) -> Image:
+        """What to show: uint8 [H, W, 3], BGR."""
+        return self.redacted.frame.image if self.drawn is None else self.drawn
 
     @property
     def frame(self) -> Frame:

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time, sleep
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -199,8 +199,8 @@ class Stages:
 
         return watch_model(self._model, watch)
 
-    def _keep(self, inputs_1HW3: object) -> None:
-        assert isinstance(inputs_1HW3, np.ndarray)
+    def _keep(self, inputs: Any) -> None:
+        inputs_1HW3 = inputs if isinstance(inputs, np.ndarray) else np.stack([each.download() for each in inputs])
         if not self._inputs or self._inputs[0].shape == inputs_1HW3.shape:
             self._inputs.append(inputs_1HW3.copy())
 

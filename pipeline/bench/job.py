@@ -16,7 +16,7 @@ from pipeline.model import OnnxModel
 from pipeline.schedule import DECODE_THREADS
 from pipeline.sources import Source, open_source
 from pipeline.sources.synthetic import PREFIX
-from pipeline.terms import Device, Preset
+from pipeline.terms import Decoder, Device, Preset
 
 _SYNTHETIC_FRAMES = 300
 _SIZE = re.compile(r"\d+x\d+")
@@ -26,7 +26,7 @@ _SIZE = re.compile(r"\d+x\d+")
 class Job:
     """`spec` names a source that can be read again and again, with `clip.frames` frames a time.
 
-    `preset`: of the encoder; `auto` where it is still to be found.
+    `preset`: of the encoder; `auto` where it is still to be found. `decoder`: what decodes the clip.
     """
 
     spec: str
@@ -36,10 +36,11 @@ class Job:
     clip: ClipFacts
     preset: Preset = "auto"
     cuda_graph: bool = False
+    decoder: Decoder = "cpu"
 
     def config(self, folder: str, sources: tuple[str, ...]) -> RunConfig:
         """`onsight run` of `sources`, its records and labelled videos going into `folder`."""
-        flags: dict[str, Any] = {"records": f"{folder}/records.jsonl"}
+        flags: dict[str, Any] = {"records": f"{folder}/records.jsonl", "decoder": self.decoder}
         if self.encode:
             flags["output"] = folder if len(sources) > 1 else f"{folder}/labelled.mp4"
             flags["preset"] = self.preset
@@ -51,21 +52,24 @@ class Job:
         return -(-frames // self.clip.frames)
 
     def open(self) -> Source:
-        return open_source(self.spec, decode_threads=DECODE_THREADS)
+        return open_source(self.spec, decode_threads=DECODE_THREADS, decoder=self.decoder)
 
 
-def plan_job(spec: str, model: Path, device: Device, encode: bool, cuda_graph: bool = False) -> Job:
+def plan_job(
+    spec: str, model: Path, device: Device, encode: bool, cuda_graph: bool = False, decoder: Decoder = "cpu"
+) -> Job:
     """Opens the clip and looks at it.
 
     Raises:
         OnsightError: it cannot be read, or is no recorded video.
     """
-    source = open_source(spec)
+    source = open_source(spec, decoder=decoder)
     if source.media.still or source.media.live:
         source.close()
         kind = "a camera" if source.media.live else "made of images"
         raise ConfigError(f"{source.name} is {kind}: bench measures a recorded video, or --synthetic WIDTHxHEIGHT")
-    return Job(spec, model, device, encode, _look_at(source), cuda_graph=cuda_graph)
+    decoder = "nvdec" if source.media.decoder == "nvdec" else "cpu"  # what `auto` has taken
+    return Job(spec, model, device, encode, _look_at(source), cuda_graph=cuda_graph, decoder=decoder)
 
 
 def synthetic_spec(size: str, fps: float, *, live: bool = False, seed: int = 0) -> str:

@@ -75,6 +75,7 @@ class _Session:
             conditions=self.watch.conditions(),
             model=model_facts(self.model),
             clip=self._job.clip,
+            decoder=self._job.decoder,
             encode=self._job.encode,
             preset=self._warm_up.preset,
             seconds=self._plan.seconds,

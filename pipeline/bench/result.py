@@ -200,6 +200,7 @@ class Bench(_Part):
     conditions: Conditions
     model: ModelFacts
     clip: ClipFacts
+    decoder: str = "cpu"
     encode: bool
     preset: str | None = None
     seconds: float

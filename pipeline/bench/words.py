@@ -35,7 +35,9 @@ def what_was_measured(bench: Bench) -> Iterator[str]:
     if bench.streams:
         yield f"live pictures of {clip.width}x{clip.height} at {bench.target_fps:g} fps, painted"
     else:
-        yield f"{clip.name}: {clip.width}x{clip.height}{f', {clip.codec}' if clip.codec else ''}, {clip.frames} frames"
+        decoder = f" decoded with {bench.decoder}" if bench.decoder != "cpu" else ""
+        codec = f", {clip.codec}" if clip.codec else ""
+        yield f"{clip.name}: {clip.width}x{clip.height}{codec}, {clip.frames} frames{decoder}"
     why = f" ({model.reason})" if model.reason else ""
     yield (
         f"{model.file}: {model.task}, {model.input}, on {model.device}{why}, {', '.join(model.providers)}, "

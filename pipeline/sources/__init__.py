@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import SourceError
 from pipeline.sources.base import Source
 
+if TYPE_CHECKING:
+    from pipeline.sources.live import Camera
+
 __all__ = ["Source", "open_source"]
 
+_LOG = logging.getLogger(__name__)
 _URL = re.compile(r"(?i)(rtsps?|https?)://")
 
 
-def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1) -> Source:
+def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder: str = "cpu") -> Source:
     """Opens what `spec` names, the `stream`-th source of the run.
 
     - `0`: the webcam of that number (write `./0` for a file of that name)
@@ -26,6 +32,8 @@ def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1) -> Sourc
 
     Args:
         decode_threads: for recorded video.
+        decoder: where to decode recorded video: `cpu`, `nvdec` or `auto`, see `VideoFile`. Cameras are
+            decoded on the CPU.
 
     Raises:
         SourceError: it cannot be opened; the message says why and what to do.
@@ -33,29 +41,38 @@ def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1) -> Sourc
     if spec.isdecimal():
         from pipeline.sources.live import Camera
 
-        return Camera(int(spec), stream)
+        return _on_cpu(Camera(int(spec), stream), decoder)
     if _URL.match(spec):
-        return _open_url(spec, stream, decode_threads)
+        return _open_url(spec, stream, decode_threads, decoder)
     if spec.startswith("synthetic:"):
         from pipeline.sources.synthetic import open_synthetic
 
         return open_synthetic(spec, stream)
-    return _open_path(spec, stream, decode_threads)
+    return _open_path(spec, stream, decode_threads, decoder)
 
 
-def _open_url(url: str, stream: int, decode_threads: int) -> Source:
+def _open_url(url: str, stream: int, decode_threads: int, decoder: str) -> Source:
     from pipeline.sources.live import Camera
 
     camera = Camera(url, stream)
     if not camera.recording:
-        return camera
+        return _on_cpu(camera, decoder)
     from pipeline.sources.video import VideoFile
 
     camera.close()
-    return VideoFile(url, stream, name=camera.name, decode_threads=decode_threads)
+    return VideoFile(url, stream, name=camera.name, decode_threads=decode_threads, decoder=decoder)
 
 
-def _open_path(spec: str, stream: int, decode_threads: int) -> Source:
+def _on_cpu(camera: Camera, decoder: str) -> Camera:
+    if decoder == "nvdec":
+        camera.close()
+        raise SourceError(f"{camera.name} is a camera, and those are decoded on the CPU: use --decoder cpu or auto")
+    if decoder == "auto":
+        _LOG.warning("%s is decoded on the CPU: it is a camera", camera.name)
+    return camera
+
+
+def _open_path(spec: str, stream: int, decode_threads: int, decoder: str) -> Source:
     from pipeline.sources.images import Images, image_at, images_in, images_matching, is_image
 
     path = Path(spec)
@@ -66,7 +83,7 @@ def _open_path(spec: str, stream: int, decode_threads: int) -> Source:
             return Images([image_at(path)], spec, stream)
         from pipeline.sources.video import VideoFile
 
-        return VideoFile(spec, stream, decode_threads=decode_threads)
+        return VideoFile(spec, stream, decode_threads=decode_threads, decoder=decoder)
     if any(sign in spec for sign in "*?["):
         return Images(images_matching(spec), spec, stream)
     raise SourceError(f"{spec} does not exist: give a video, an image, a folder, a webcam number or a URL")

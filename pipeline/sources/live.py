@@ -92,7 +92,7 @@ class Camera:
     ) -> None:
         self.name = name or hide_credentials(str(target))
         self.stream = stream
-        self.media = Media(live=True)
+        self.media = Media(live=True, decoder="cpu")
         self._target = target
         self._timing = timing or Timing()
         now = time.monotonic()

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -36,9 +37,9 @@ class Claims:
     audio: bool
 
 
-def open_container(target: str, timeout: float = TIMEOUT) -> InputContainer:
+def open_container(target: str, timeout: float = TIMEOUT, hwaccel: HWAccel | None = None) -> InputContainer:
     """Opens a path, or a URL within `timeout` seconds, with PyAV. Its errors carry the URL with its password."""
-    return av.open(target, timeout=timeout if "://" in target else None, metadata_errors="replace")
+    return av.open(target, timeout=timeout if "://" in target else None, metadata_errors="replace", hwaccel=hwaccel)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:

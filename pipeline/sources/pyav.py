@@ -8,6 +8,7 @@ from typing import cast
 
 import av
 import numpy as np
+from av.codec.hwaccel import HWAccel
 
 from pipeline.sources.probe import open_container, video_stream
 from pipeline.types import Image
@@ -21,8 +22,16 @@ def decode(target: str, threads: int, after: float | None = None) -> Generator[t
     Args:
         after: only later pictures, in seconds; most of what comes before is passed over without being decoded.
     """
+    for picture, seconds in read(target, threads, after=after):
+        yield upright(picture), seconds
+
+
+def read(
+    target: str, threads: int, *, after: float | None = None, hwaccel: HWAccel | None = None
+) -> Generator[tuple[av.VideoFrame, float]]:
+    """`decode` before the pictures are made upright BGR; with `hwaccel` they are where that leaves them."""
     try:
-        container = open_container(target)
+        container = open_container(target, hwaccel=hwaccel)
     except av.FFmpegError:
         return
     with container:
@@ -38,7 +47,7 @@ def decode(target: str, threads: int, after: float | None = None) -> Generator[t
             pts = start if picture.pts is None else picture.pts
             seconds = float((pts - start) * time_base)
             if after is None or seconds > after:
-                yield upright(picture), seconds
+                yield picture, seconds
 
 
 def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

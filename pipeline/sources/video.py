@@ -1,4 +1,4 @@
-"""A recorded video, decoded by OpenCV, or by PyAV where OpenCV cannot."""
+"""A recorded video, decoded by OpenCV, by PyAV where OpenCV cannot, or on the GPU where the user asks for it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
-from pipeline.sources import capture, pyav
-from pipeline.sources.probe import Claims, check_end, probe
+from pipeline.errors import SourceError
+from pipeline.sources import capture, nvdec, pyav
+from pipeline.sources.probe import check_end, probe
 from pipeline.sources.timeline import FileTime
-from pipeline.types import Frame, Image, Media
+from pipeline.types import Frame, Image, Media, Surface
 
-Decoder: TypeAlias = Callable[[str, int], Generator[tuple[Image, float]]]
+Decoder: TypeAlias = Callable[[str, int], Generator[tuple[Image | Surface, float]]]
 """(path or URL, decoder threads) → upright pictures and their seconds from the start of the video stream."""
 
 _OPENCV_CANNOT = frozenset({"av1"})
@@ -36,10 +37,11 @@ class VideoFile:
         target: path or URL.
         name: as records and messages carry it; the target if not given.
         decode_threads: each one beyond the first costs about a frame of delay and some memory.
-        decoder: chosen by the codec if not given.
+        decoder: a function, or where to decode: `cpu`; `nvdec`, on an NVIDIA GPU, where pictures stay; `auto`: there
+            if that can be, else on the CPU, which is logged.
 
     Raises:
-        SourceError: the file is missing, empty, damaged, or has no video stream.
+        SourceError: the file is missing, empty, damaged, has no video stream, or NVDEC cannot decode it.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class VideoFile:
         *,
         name: str | None = None,
         decode_threads: int = 1,
-        decoder: Decoder | None = None,
+        decoder: Decoder | str = "cpu",
     ) -> None:
         url = isinstance(target, str) and "://" in target
         self.name = name or str(target)
@@ -57,13 +59,14 @@ class VideoFile:
         self._target = str(target) if url else str(Path(target).absolute())  # FFmpeg takes `a:b.mp4` for a protocol
         self._threads = decode_threads
         self._claims = probe(self._target, self.name)
-        self._decode = decoder or _choose(self._claims)
+        self._decode = decoder if callable(decoder) else self._choose(decoder)
         self.media = Media(
             time_base=self._claims.time_base,
             frames=self._claims.frames,
             seconds=self._claims.seconds,
             audio=Path(target) if self._claims.audio and not url else None,
             files=() if url else (Path(target),),
+            decoder="nvdec" if self._decode is nvdec.decode else "cpu",
         )
 
     def close(self) -> None:
@@ -91,7 +94,18 @@ class VideoFile:
         if count < claimed and (resumed or not self._near_the_end(times.last)):
             _LOG.warning("%s is damaged: %d of %d frames were read", self.name, count, claimed)
 
-    def _pictures(self) -> Generator[tuple[Image, float, bool]]:
+    def _choose(self, decoder: str) -> Decoder:
+        if decoder != "cpu":
+            if (reason := nvdec.why_not(self._target)) is None:
+                return nvdec.decode
+            if decoder == "nvdec":
+                raise SourceError(f"{self.name} cannot be decoded with nvdec: {reason}; use --decoder cpu")
+            _LOG.warning("%s is decoded on the CPU: %s", self.name, reason)
+        claims = self._claims
+        for_pyav = claims.codec in _OPENCV_CANNOT | _RESIZING_CODECS or claims.format in _RESIZING_FORMATS
+        return pyav.decode if for_pyav else capture.decode
+
+    def _pictures(self) -> Generator[tuple[Image | Surface, float, bool]]:
         """The pictures as far as the decoder gets and, where OpenCV gives up at damage, those (True) that PyAV finds
         after.
         """
@@ -113,8 +127,3 @@ class VideoFile:
     def _near_the_end(self, seconds: float) -> bool:
         tolerated = 3 * self._claims.gap if self._claims.own_length else _NEAR_THE_END
         return self._claims.seconds is None or self._claims.seconds - seconds <= tolerated
-
-
-def _choose(claims: Claims) -> Decoder:
-    for_pyav = claims.codec in _OPENCV_CANNOT | _RESIZING_CODECS or claims.format in _RESIZING_FORMATS
-    return pyav.decode if for_pyav else capture.decode

@@ -19,7 +19,7 @@ from pipeline.model import OnnxModel, Outputs
 from pipeline.recogniser import Recogniser
 from pipeline.settings import settle
 from pipeline.stream import recognise
-from pipeline.types import Frame, Twin
+from pipeline.types import Frame
 
 pytestmark = pytest.mark.gpu
 
@@ -128,7 +128,9 @@ def test_a_recogniser_takes_a_frame_from_where_it_is(tmp_path: Path) -> None:
     image = np.zeros((90, 160, 3), np.uint8)
     there = np.zeros_like(image)
     there[30:60, 20:70, 1] = 255  # only what lies on the GPU shows a thing
-    frame = Frame(image, "clip.mp4", 0, 0.0, twin=Twin(torch.from_numpy(there).cuda(), image))
+    surface = torch.from_numpy(there).cuda()
+    surface.download = lambda: image
+    frame = Frame(surface, "clip.mp4", 0, 0.0)
     (item,) = Recogniser(model, settle(model.contract))([frame])
     assert item.results.boxes_N4.tolist() == [[20, 30, 70, 60]]
 

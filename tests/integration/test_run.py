@@ -48,7 +48,14 @@ def test_json_is_the_last_line_and_keeps_its_keys(clip, classifier_path, capsys)
         "sources",
     ]
     assert (summary["frames"], summary["looked"], summary["dropped"]) == (20, 20, 0)
-    assert summary["sources"][0] == {"source": str(clip), "frames": 20, "looked": 20, "dropped": 0, "withheld": 0}
+    assert summary["sources"][0] == {
+        "source": str(clip),
+        "frames": 20,
+        "looked": 20,
+        "dropped": 0,
+        "withheld": 0,
+        "decoder": "cpu",
+    }
     assert summary["fps"] == pytest.approx(20 / summary["seconds"], rel=0.2)
     assert [json.loads(line)["frame"] for line in records] == list(range(20))
 

@@ -50,6 +50,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     text = """
     sources: clip.mp4
     model: m.onnx
+    decoder: auto
     output: out.mp4
     encoder: auto
     preset: veryfast
@@ -245,6 +246,7 @@ def test_what_is_missing_is_named(missing: str, hint: str) -> None:
         ("workers", "all"),
         ("mode", "fast"),
         ("preset", "placebo"),
+        ("decoder", "cuda"),
         ("encoder", "h264_nvenc"),
         ("device", "gpu"),
         ("redact_style", "mosaic"),

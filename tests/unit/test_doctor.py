@@ -38,7 +38,7 @@ def test_everything_is_looked_at_once(findings: list[Finding]) -> None:
     names = [finding.name for finding in findings]
 
     assert len(set(names)) == len(names)
-    assert {"NVIDIA GPU", "inference on CUDA", "TensorRT", "NVENC", "AV1", "RTSP", "window"} < set(names)
+    assert {"NVIDIA GPU", "inference on CUDA", "TensorRT", "NVDEC", "NVENC", "AV1", "RTSP", "window"} < set(names)
     assert {"extra adopt", "extra export", "extra demo"} < set(names)
 
 
@@ -122,7 +122,9 @@ def test_a_gpu_that_is_not_there_is_told_once(monkeypatch: pytest.MonkeyPatch) -
     found = {finding.name: finding for finding in doctor._graphics()}
 
     assert found["NVIDIA GPU"].detail == "no driver"
-    assert {found[name].detail for name in ("inference on CUDA", "TensorRT", "NVENC")} == {"needs an NVIDIA GPU"}
+    assert {found[name].detail for name in ("inference on CUDA", "TensorRT", "NVDEC", "NVENC")} == {
+        "needs an NVIDIA GPU"
+    }
 
 
 def test_a_missing_cuda_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

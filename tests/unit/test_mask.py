@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.surfaces import FakeSurface
 
 from pipeline.errors import ConfigError
 from pipeline.mask import Masked, read_masks, settle_masks
@@ -40,6 +41,20 @@ def masked(image: Image, *polygons) -> Image:
 
 def white(height: int, width: int) -> Image:
     return np.full((height, width, 3), 255, np.uint8)
+
+
+def test_a_picture_on_a_gpu_is_left_behind_when_it_is_masked():
+    surface = FakeSurface(white(80, 120))
+    (frame,) = Masked(Pictures(surface), [CORNERS]).frames(threading.Event())
+    assert frame.on_device is None
+    assert not frame.image[20:40, 30:60].any()
+
+
+def test_a_camera_without_masks_keeps_its_pictures_on_the_gpu():
+    surface = FakeSurface(white(80, 120))
+    (frame,) = Masked(Pictures(surface), []).frames(threading.Event())
+    assert frame.on_device is surface
+    assert surface.downloads == 0
 
 
 def test_inside_is_black_and_outside_as_it_was():

@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.models import COLOURS, constant_detector, expected_scores, tiny_classifier, tiny_detector
+from support.surfaces import FakeSurface, on_host
 
 from pipeline.contract import Resize
 from pipeline.model import OnnxModel, Outputs
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.settings import settle
-from pipeline.types import Classification, Detections, Frame, Image, Recognised
+from pipeline.types import Classification, Detections, Frame, Frames, Image, Recognised
 
 
 class Watched(OnnxModel):
@@ -386,3 +387,54 @@ def test_a_frame_that_is_not_looked_at_costs_no_inference_and_hides_nothing(
         assert len(item.results) == 0
         assert Redactor(hide=bool(hidden))(item) is None or not hidden
         assert model.shapes == []
+
+
+# Pictures on a GPU
+
+
+class OnGpu:
+    """A model that says it is on a GPU, and notes what it is given."""
+
+    def __init__(self, path: Path, device: str = "cuda") -> None:
+        self._model = OnnxModel(path, "cpu")
+        self.contract, self.device = self._model.contract, device
+        self.given: list[Frames] = []
+
+    def infer(self, frames: Frames) -> Outputs:
+        self.given.append(frames)
+        return self._model.infer(frames if isinstance(frames, np.ndarray) else np.stack([on_host(f) for f in frames]))
+
+
+def surfaces_of(*sizes: tuple[int, int]) -> list[FakeSurface]:
+    return [FakeSurface(thing(*size, (5, 8, 30, 31), i % 3)) for i, size in enumerate(sizes)]
+
+
+def test_a_graph_that_resizes_takes_pictures_from_where_they_are(tmp_path: Path) -> None:
+    model = OnGpu(tiny_detector(tmp_path / "m.onnx", resize=Resize(rule="graph")))
+    surfaces = surfaces_of((48, 64), (48, 64), (100, 60))
+    seen = Recogniser(model, settle(model.contract))([frame_of(surface) for surface in surfaces])
+    assert [len(each) for each in model.given] == [2, 1]
+    assert [each for batch in model.given for each in batch] == surfaces
+    assert [each.results.labels_N.tolist() for each in seen] == [[0], [1], [2]]
+    assert [surface.downloads for surface in surfaces] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "device", "tiles"), [("stretch", "cuda", None), ("graph", "cpu", None), ("graph", "cuda", (2, 2))]
+)
+def test_else_they_are_downloaded(rule: str, device: str, tiles: tuple[int, int] | None, tmp_path: Path) -> None:
+    model = OnGpu(tiny_detector(tmp_path / "m.onnx", resize=Resize(rule=rule)), device)
+    (surface,) = surfaces_of((64, 64))
+    (seen,) = Recogniser(model, settle(model.contract, tiles=tiles))([frame_of(surface)])
+    assert all(isinstance(each, np.ndarray) for each in model.given)
+    assert seen.results.labels_N.tolist() == [0]
+    assert surface.downloads > 0
+
+
+def test_a_batch_with_a_picture_of_the_host_is_made_there(tmp_path: Path) -> None:
+    model = OnGpu(tiny_detector(tmp_path / "m.onnx", resize=Resize(rule="graph")))
+    (surface,) = surfaces_of((48, 64))
+    pictures = [surface, thing(48, 64, (5, 8, 30, 31), 1)]
+    seen = Recogniser(model, settle(model.contract))([frame_of(picture) for picture in pictures])
+    assert [each.shape for each in model.given] == [(2, 48, 64, 3)]
+    assert [each.results.labels_N.tolist() for each in seen] == [[0], [1]]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.surfaces import FakeSurface
 
 import pipeline
 from pipeline.redact import Redactor
@@ -139,6 +140,13 @@ def test_a_frame_that_does_not_say_what_to_hide_is_withheld_where_there_is_somet
 def test_works_in_place():
     recognised = seen(noise(), (50, 50, 100, 100))
     assert Redactor(True)(recognised).frame is recognised.frame
+
+
+def test_a_picture_on_a_gpu_is_left_behind_when_it_is_redacted():
+    surface = FakeSurface(noise())
+    redacted = Redactor(True, "fill")(seen(surface, (50, 50, 100, 100)))
+    assert redacted.frame.on_device is None
+    assert not redacted.frame.image[50:100, 50:100].any()
 
 
 def test_read_only_image_is_copied():

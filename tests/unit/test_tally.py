@@ -7,7 +7,7 @@ from pipeline.tally import Summary, Tally
 def test_the_summary_adds_up_its_sources() -> None:
     error = SourceError("b.mp4 ended early")
     tallies = [
-        Tally("a.mp4", frames=30, looked=10, dropped=2, encoder="x264", preset="fast"),
+        Tally("a.mp4", frames=30, looked=10, dropped=2, decoder="nvdec", encoder="x264", preset="fast"),
         Tally("b.mp4", 20, 20, dropped=1, withheld=4, error=error),
     ]
     summary = Summary(2.0004, "cpu", ["CPUExecutionProvider"], tallies, "throughput", 2)
@@ -30,6 +30,7 @@ def test_the_summary_adds_up_its_sources() -> None:
                 "looked": 10,
                 "dropped": 2,
                 "withheld": 0,
+                "decoder": "nvdec",
                 "encoder": "x264",
                 "preset": "fast",
             },

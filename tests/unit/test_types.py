@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from support.surfaces import FakeSurface
 
-from pipeline.types import Classification, Detections, Frame
+from pipeline.redact import Redactor
+from pipeline.types import Annotated, Classification, Detections, Frame, Recognised
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,36 @@ def test_a_frame_knows_its_size_and_when_it_was_born() -> None:
     first, second = (Frame(np.zeros((4, 6, 3), np.uint8), "a", i, None) for i in range(2))
     assert (first.height, first.width, first.stream) == (4, 6, 0)
     assert first.born <= second.born
+
+
+def test_a_picture_on_a_gpu_is_downloaded_when_it_is_asked_for() -> None:
+    surface = FakeSurface(np.full((4, 6, 3), 7, np.uint8))
+    frame = Frame(surface, "a", 0, None)
+    assert (frame.height, frame.width, surface.downloads) == (4, 6, 0)
+    assert frame.on_device is surface
+    assert (frame.image == 7).all()
+
+
+def test_a_picture_that_may_be_changed_stands_alone() -> None:
+    image = np.zeros((4, 6, 3), np.uint8)
+    frame = Frame(image, "a", 0, None)
+    assert frame.editable() is frame
+    image.flags.writeable = False
+    assert frame.editable().image.flags.writeable
+    on_gpu = Frame(FakeSurface(np.zeros((4, 6, 3), np.uint8)), "a", 3, 0.5, born=7.0)
+    editable = on_gpu.editable()
+    assert (editable.on_device, editable.index, editable.pts, editable.born) == (None, 3, 0.5, 7.0)
+
+
+def test_what_is_not_drawn_on_is_shown_as_it_is() -> None:
+    surface = FakeSurface(np.zeros((4, 6, 3), np.uint8))
+    nothing = Classification(np.empty(0, np.int64), np.empty(0, np.float32), ())
+    redacted = Redactor(False)(Recognised(Frame(surface, "a", 0, None), nothing))
+    item = Annotated(redacted)
+    assert (item.frame.index, surface.downloads) == (0, 0)
+    assert item.image is redacted.frame.image
+    drawn = np.ones((4, 6, 3), np.uint8)
+    assert Annotated(redacted, drawn).image is drawn
 
 
 def test_detections_are_chosen_row_by_row() -> None:

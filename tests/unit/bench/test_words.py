@@ -35,6 +35,12 @@ def test_a_device_that_was_not_taken_is_told_with_its_reason():
     assert "on cpu (no NVIDIA driver), CPUExecutionProvider" in told
 
 
+def test_another_decoder_than_the_usual_one_is_told():
+    assert "decoded" not in " ".join(what_was_measured(clip_bench()))
+    told = " ".join(what_was_measured(clip_bench().model_copy(update={"decoder": "nvdec"})))
+    assert "frames decoded with nvdec" in told
+
+
 def test_what_was_measured_names_rounds_and_warm_up():
     assert "5 rounds of 500 frames after a warm-up of 50 frames" in " ".join(what_was_measured(clip_bench()))
     assert "records and labelled video (fast) go to" in " ".join(what_was_measured(clip_bench(preset="fast")))
