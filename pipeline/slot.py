@@ -26,12 +26,13 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Binding(NamedTuple):
-    """A session whose input and outputs are bound to buffers, for one shape of the input.
+    """A session whose input and outputs are bound to buffers, for the `shape` of the input.
 
     The outputs lie in one block of the GPU's memory, `memory`, and behind it in pinned memory, `host`.
     """
 
     session: Session
+    shape: tuple[int, ...]
     io: Any
     options: Any
     outputs: dict[str, NDArray[Any]]
@@ -83,7 +84,9 @@ class Slot:
         return {"copy": copy, "infer": partial(_run, self._send(frames, 1))}
 
     def _send(self, frames: Frames, batch: int) -> _Binding:
-        """Returns when the frames lie in the buffer of the input."""
+        """Returns when the frames lie in the buffer of the input, and ONNX Runtime knows: of an input that nodes on the
+        CPU read, it takes a copy when it is bound.
+        """
         if isinstance(frames, np.ndarray):
             frames = np.ascontiguousarray(frames)
             binding = self._bound((max(len(frames), batch), *frames.shape[1:]))
@@ -95,7 +98,11 @@ class Slot:
             for i, each in enumerate(lent):
                 self._stream.on_device(self._input.address + i * size, each.address, size)
         self._stream.wait()
+        self._bind_input(binding.io, binding.shape)
         return binding
+
+    def _bind_input(self, io: Any, shape: tuple[int, ...]) -> None:
+        io.bind_input(INPUT_NAME, self._device, 0, np.uint8, shape, self._input.address)
 
     def _fetch(self, binding: _Binding) -> None:
         """Returns when the outputs lie in the pinned memory."""
@@ -118,7 +125,7 @@ class Slot:
     def _bind(self, session: Session, shape: tuple[int, ...], options: Any) -> _Binding:
         """The first inference of a shape lets ONNX Runtime make room for the outputs, and tells how much they need."""
         io = session.io_binding()
-        io.bind_input(INPUT_NAME, self._device, 0, np.uint8, shape, self._input.address)
+        self._bind_input(io, shape)
         for name in self._names:
             io.bind_output(name, self._device)
         with cuda.turnstile.together():
@@ -133,7 +140,7 @@ class Slot:
             io.bind_output(name, self._device, 0, dtype.type, dimensions, memory.address + start)
             part = host[start : start + prod(dimensions) * dtype.itemsize]
             outputs[name] = part.view(dtype).reshape(dimensions)
-        return _Binding(session, io, options, outputs, host, memory)
+        return _Binding(session, shape, io, options, outputs, host, memory)
 
     def _record(self, shape: tuple[int, ...]) -> _Binding | None:
         """A binding whose inferences are played from a CUDA graph; None, and never again, where that fails."""

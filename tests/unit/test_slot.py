@@ -1,5 +1,6 @@
 """The slot of a GPU, with ONNX Runtime on the CPU and a driver whose GPU is memory of the host."""
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,29 @@ def test_it_answers_what_the_session_answers(tmp_path: Path, build) -> None:
     for seed, number in enumerate((3, 1, 3, 5, 1)):
         frames_BHW3 = noise(number, seed=seed)
         check(mine.infer(frames_BHW3, 1), model.infer(frames_BHW3))
+
+
+class CopiesInputs:
+    """The binding of a session whose input goes to nodes on another device: it is read when it is bound."""
+
+    def __init__(self, io: Any) -> None:
+        self._io, self._copies = io, []
+
+    def bind_input(self, name: str, device: str, number: int, dtype: Any, shape: tuple[int, ...], place: int) -> None:
+        self._copies.append(ctypes.create_string_buffer(ctypes.string_at(place, int(np.prod(shape)))))
+        self._io.bind_input(name, device, number, dtype, shape, ctypes.addressof(self._copies[-1]))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._io, name)
+
+
+def test_an_input_that_is_read_when_it_is_bound_is_not_the_one_before(tmp_path: Path) -> None:
+    mine, model = make(tiny_detector(tmp_path / "m.onnx"))
+    bind, run = model._session.io_binding, model._session.run_with_iobinding
+    model._session.io_binding = lambda: CopiesInputs(bind())
+    model._session.run_with_iobinding = lambda io, options=None: run(io._io, options)
+    for seed in range(3):
+        check(mine.infer(noise(2, seed=seed), 1), model.infer(noise(2, seed=seed)))
 
 
 def test_a_short_batch_is_made_up_and_only_its_own_frames_answered(tmp_path: Path) -> None:
