@@ -11,7 +11,7 @@ from typing import Literal
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
 _MOST_WORKERS = 8  # one decoder feeds no more; each worker costs memory for a frame and an inference
 _GPU_BATCH = 8
-_GPU_WORKERS = 2  # while one batch is copied and looked through, the other infers
+_GPU_WORKERS = 4  # while one batch infers, others are resized, copied and looked through
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def plan(
     *, latency: bool, gpu: bool, workers: int | None = None, batch: int | None = None, cores: int | None = None
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and a GPU is given
-    batches, two at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and none
+    batches, two to four at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and none
     waits in a queue.
 
     Args:
@@ -53,7 +53,7 @@ def plan(
         workers, batch = workers or 1, batch or 1
         waiting, ahead = batch, workers
     else:
-        workers = workers or (_GPU_WORKERS if gpu else min(cores, _MOST_WORKERS))
+        workers = workers or (max(2, min(cores // 2, _GPU_WORKERS)) if gpu else min(cores, _MOST_WORKERS))
         batch = batch or (_GPU_BATCH if gpu else 1)
         waiting, ahead = max(4, batch), workers + 1
     threads = 1 if gpu else max(1, cores // workers)

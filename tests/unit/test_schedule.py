@@ -37,10 +37,10 @@ def test_for_throughput_frames_and_results_may_wait() -> None:
     assert many.ahead > many.workers
 
 
-@pytest.mark.parametrize(("latency", "workers"), [(False, 2), (True, 1)])
-def test_a_gpu_has_two_batches_in_flight_and_leaves_the_cores_to_the_encoder(latency: bool, workers: int) -> None:
-    assert threads(plan(latency=latency, gpu=True, cores=16)) == (workers, 1, 4, 16)
-    assert threads(plan(latency=latency, gpu=True, cores=2)) == (workers, 1, 2, 2)
+@pytest.mark.parametrize(("cores", "workers"), [(2, 2), (6, 3), (16, 4)])
+def test_a_gpu_has_batches_in_flight_and_leaves_the_cores_to_the_encoder(cores: int, workers: int) -> None:
+    assert threads(plan(latency=False, gpu=True, cores=cores)) == (workers, 1, min(cores, 4), cores)
+    assert threads(plan(latency=True, gpu=True, cores=cores)) == (1, 1, min(cores, 4), cores)
 
 
 def test_a_gpu_is_given_batches_where_frames_may_wait_for_each_other() -> None:
