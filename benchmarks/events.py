@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.serve.clips import Recorder
+from pipeline.serve.encoding import FrameEncoder
 from pipeline.serve.ids import new_id
-from pipeline.serve.packets import FrameEncoder, PacketReader
+from pipeline.serve.packets import PacketReader
 from pipeline.serve.store import EventStore
 from pipeline.serve.types import Event
 from pipeline.sources import open_source
@@ -93,7 +94,7 @@ def encoded(folder):
     frames = list(open_source("synthetic:1280x720@30?frames=90").frames(threading.Event()))
     cpu = time.process_time()
     for frame in frames:
-        encoder.add(frame.image, frame.pts)
+        encoder.add(frame.image, frame.pts, time.time())
     spent = time.process_time() - cpu
     store.close()
     return {"cpu_ms_per_frame": round(1000 * spent / len(frames), 1)}

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 
 from pipeline.serve.clips import Cut, Recorder
+from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.episodes import Episodes
 from pipeline.serve.memory import Memory
-from pipeline.serve.packets import FrameEncoder
 from pipeline.serve.recovery import recover
 from pipeline.serve.store import EventStore
 from pipeline.serve.tables import to_microseconds
@@ -43,12 +43,12 @@ def watch(folder):
     store = EventStore(folder)
     recover(store)
     recorder = Recorder("yard", store, Cut(before=0.5, after=0.1, reserve=0))
-    encoder, memory = FrameEncoder(recorder), Memory("yard", (), store, recorder, Episodes(patience=0.1))
+    feed, memory = FrameFeed(recorder), Memory("yard", (), store, recorder, Episodes(patience=0.1))
     began = time.perf_counter()
     for index in count():
         time.sleep(max(0.0, index / FPS - (time.perf_counter() - began)))
         item = picture(index)
-        encoder.add(item.image, item.frame.pts)
+        feed.add(item.image, item.frame.pts)
         for event in memory(item, datetime.now(UTC)):
             end = None if event.end is None else to_microseconds(event.end)
             print(json.dumps({"at": time.time(), "id": event.id, "end": end}), flush=True)

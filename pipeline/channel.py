@@ -266,6 +266,7 @@ class Worker:
         self._run = run
         self._failed = failed
         self._stop = threading.Event()
+        self._ended: float | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._guard, name=f"onsight {name}", daemon=True)  # noqa: TID251
         self._thread.start()
@@ -277,12 +278,18 @@ class Worker:
 
     def end(self) -> None:
         """Sets the event, and does not wait."""
+        self._ended = self._ended or time.monotonic()
         self._stop.set()
 
     def close(self, patience: float = _JOIN) -> None:
-        """Sets the event, waits for the end of `run`, `patience` seconds at most, and raises what it raised."""
-        self._stop.set()
-        self._thread.join(patience)
+        """Sets the event, waits for the end of `run` and raises what it raised.
+
+        Args:
+            patience: seconds to wait at most, counted from the first `end`.
+        """
+        self.end()
+        assert self._ended is not None
+        self._thread.join(max(0.0, self._ended + patience - time.monotonic()))
         if self._thread.is_alive():
             _LOG.warning("%s did not end within %.0f s and is left behind", self._thread.name, patience)
         self.check()

@@ -116,7 +116,7 @@ class Recorder:
     """
 
     def __init__(self, camera: str, store: EventStore, cut: Cut | None = None) -> None:
-        self._camera = camera
+        self.camera = camera
         self._store = store
         self._cut = cut or Cut()
         self._ring = PacketRing(self._cut.before)
@@ -186,7 +186,7 @@ class Recorder:
             take.clip.finish()
             self._store.attach(take.event, clip=self._store.files.clip(take.event))
             if not self._works:
-                _LOG.warning("clips of %s are written again", self._camera)
+                _LOG.warning("clips of %s are written again", self.camera)
             self._works = True
 
     @contextmanager
@@ -199,5 +199,5 @@ class Recorder:
             if take.clip is not None:
                 take.clip.discard()
             if self._works:
-                _LOG.error("clips of %s cannot be written: %s; watching goes on", self._camera, error.strerror)
+                _LOG.error("clips of %s cannot be written: %s; watching goes on", self.camera, error.strerror)
             self._works = False

@@ -9,11 +9,12 @@ from pipeline.errors import ConfigError
 from pipeline.mask import Masked, read_masks, settle_masks
 from pipeline.serve.clips import Cut, Recorder
 from pipeline.serve.config import CameraSpec
+from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.eye import Eye
 from pipeline.serve.live import Live
 from pipeline.serve.memory import Memory
 from pipeline.serve.news import News
-from pipeline.serve.packets import FrameEncoder, PacketReader, copies
+from pipeline.serve.packets import PacketReader, copies
 from pipeline.serve.remember import MemorySink
 from pipeline.serve.rules import Rule
 from pipeline.serve.store import EventStore
@@ -64,7 +65,7 @@ class Opener:
             return MemorySink(Memory(name, self.rules, self.store), self.news.tell)
         recorder = Recorder(name, self.store, self.cut)
         memory = Memory(name, self.rules, self.store, recorder)
-        packets = PacketReader(str(target), recorder) if copies(target, hides) else FrameEncoder(recorder)
+        packets = PacketReader(str(target), recorder) if copies(target, hides) else FrameFeed(recorder)
         return MemorySink(memory, self.news.tell, packets)
 
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.memory import Memory
-from pipeline.serve.packets import FrameEncoder, PacketReader
+from pipeline.serve.packets import PacketReader
 from pipeline.serve.types import Event
 from pipeline.types import Annotated
 
@@ -16,13 +17,13 @@ class MemorySink:
     """Gives each frame to the memory of its camera, and what begins and ends with it to `tell`.
 
     Args:
-        clips: where the packets of clips come from; a `FrameEncoder` is given the frames. None: there are no clips.
+        clips: where the packets of clips come from; a `FrameFeed` is given the frames. None: there are no clips.
     """
 
     draws = True
 
     def __init__(
-        self, memory: Memory, tell: Callable[[Event], None], clips: PacketReader | FrameEncoder | None = None
+        self, memory: Memory, tell: Callable[[Event], None], clips: PacketReader | FrameFeed | None = None
     ) -> None:
         self._memory = memory
         self._tell = tell
@@ -32,7 +33,7 @@ class MemorySink:
         age = timedelta(seconds=time.perf_counter() - item.frame.born)
         for event in self._memory(item, datetime.now(UTC) - age):
             self._tell(event)
-        if isinstance(self._clips, FrameEncoder):
+        if isinstance(self._clips, FrameFeed):
             assert item.frame.pts is not None
             self._clips.add(item.image, item.frame.pts)
 
@@ -40,12 +41,12 @@ class MemorySink:
         """The camera gives no pictures: what lasted has ended."""
         for event in self._memory.close():
             self._tell(event)
-        if isinstance(self._clips, FrameEncoder):
+        if isinstance(self._clips, FrameFeed):
             self._clips.pause()
 
     def end(self) -> None:
         """Closing comes soon."""
-        if isinstance(self._clips, PacketReader):
+        if self._clips is not None:
             self._clips.end()
 
     def close(self, whole: bool = True) -> None:

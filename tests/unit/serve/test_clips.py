@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,30 +17,31 @@ import pytest
 from support.watching import NOW, after, count_frames, event
 
 from pipeline.serve import clips as clips_module
-from pipeline.serve import packets as packets_module
-from pipeline.serve.clips import Cut, Recorder
-from pipeline.serve.packets import FrameEncoder, copies
+from pipeline.serve import encoding as encoding_module
+from pipeline.serve.clips import Clip, Cut, Recorder
+from pipeline.serve.encoding import FrameEncoder, FrameFeed
+from pipeline.serve.packets import copies
 from pipeline.serve.ring import PacketRing
 from pipeline.serve.store import EventStore
 from pipeline.serve.types import Event
 
 FPS = 10
+PATIENCE = 10.0
 
 
 class Yard:
     """A camera whose frames are encoded: one every 0.1 s, each with its number as its grey level."""
 
-    def __init__(self, store: EventStore, cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, store: EventStore, cut: Cut) -> None:
         self.store = store
         self.frames = 0
         self.recorder = Recorder("yard", store, cut)
         self.encoder = FrameEncoder(self.recorder)
-        clock = SimpleNamespace(time=lambda: NOW.timestamp() + self.frames / FPS)
-        monkeypatch.setattr(packets_module, "time", clock)
 
     def until(self, seconds: float) -> None:
         while self.frames / FPS < seconds:
-            self.encoder.add(np.full((48, 64, 3), self.frames, np.uint8), self.frames / FPS)
+            at = NOW.timestamp() + self.frames / FPS
+            self.encoder.add(np.full((48, 64, 3), self.frames, np.uint8), self.frames / FPS, at)
             self.frames += 1
 
     def clip(self, event: Event) -> Path | None:
@@ -59,8 +61,8 @@ def store(tmp_path: Path) -> Iterator[EventStore]:
 
 
 @pytest.fixture
-def yard(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> Yard:
-    return Yard(store, Cut(before=2, after=1, reserve=0), monkeypatch)
+def yard(store: EventStore) -> Yard:
+    return Yard(store, Cut(before=2, after=1, reserve=0))
 
 
 def begin(yard: Yard, seconds: float) -> Event:
@@ -122,8 +124,8 @@ def test_an_event_that_has_ended_long_ago_still_has_its_clip(yard: Yard) -> None
     assert count_frames(path) > 15
 
 
-def test_a_long_event_has_the_clip_of_its_beginning(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    yard = Yard(store, Cut(before=1, after=1, longest=4, reserve=0), monkeypatch)
+def test_a_long_event_has_the_clip_of_its_beginning(store: EventStore) -> None:
+    yard = Yard(store, Cut(before=1, after=1, longest=4, reserve=0))
     yard.until(3)
     begun = begin(yard, 3)
     yard.until(10)
@@ -140,7 +142,7 @@ def test_closing_finishes_what_is_being_written(yard: Yard) -> None:
     yard.until(2)
     begun = begin(yard, 2)
     yard.until(3)
-    yard.encoder.close()
+    yard.encoder.pause()
     path = yard.clip(begun)
     assert path is not None
     assert count_frames(path) > 20
@@ -154,7 +156,7 @@ def test_a_new_stream_ends_clips_and_forgets_what_came_before(yard: Yard) -> Non
     yard.until(3.1)
     second = begin(yard, 3.1)
     yard.until(4)
-    yard.encoder.close()
+    yard.encoder.pause()
     before, later = yard.clip(first), yard.clip(second)
     assert before is not None
     assert later is not None
@@ -165,7 +167,7 @@ def test_a_new_stream_ends_clips_and_forgets_what_came_before(yard: Yard) -> Non
 def test_an_event_before_the_first_packet_waits_for_it(yard: Yard) -> None:
     begun = begin(yard, 0)
     yard.until(1)
-    yard.encoder.close()
+    yard.encoder.pause()
     path = yard.clip(begun)
     assert path is not None
     assert count_frames(path) == 10
@@ -175,7 +177,7 @@ def test_packets_that_come_when_all_is_over_make_no_clip(yard: Yard) -> None:
     begun = begin(yard, -60)
     end(yard, begun, -50)
     yard.until(1)
-    yard.encoder.close()
+    yard.encoder.pause()
     assert yard.clip(begun) is None
     assert list((yard.store.files.folder / "clips").rglob("*.mp4")) == []
 
@@ -195,7 +197,7 @@ def test_no_clip_begins_where_the_disk_is_nearly_full(
     yard.until(4)
     kept = begin(yard, 4)
     yard.until(5)
-    yard.encoder.close()
+    yard.encoder.pause()
     assert [yard.clip(each) for each in lost] == [None, None]
     assert yard.clip(kept) is not None
     assert caplog.text.count("No space left on device; watching goes on") == 1
@@ -230,7 +232,7 @@ def test_a_clip_that_cannot_be_finished_leaves_nothing(yard: Yard, monkeypatch: 
     yard.until(2)
     begun = begin(yard, 2)
     yard.until(3)
-    yard.encoder.close()
+    yard.encoder.pause()
     assert yard.clip(begun) is None
     assert list((yard.store.files.folder / "clips").rglob("*.mp4")) == []
 
@@ -256,6 +258,140 @@ def test_a_folder_that_has_gone_costs_clips(yard: Yard, caplog: pytest.LogCaptur
 )
 def test_only_what_is_shown_as_it_is_sent_is_copied(target: int | str, altered: bool, copied: bool) -> None:
     assert copies(target, altered) is copied
+
+
+# On a thread of its own
+
+
+class Disk:
+    """One that hangs until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.goes_on = threading.Event(), threading.Event()
+        add = Clip.add
+
+        def wait(clip: Clip, packet: Any) -> None:
+            self.reached.set()
+            assert self.goes_on.wait(PATIENCE)
+            add(clip, packet)
+
+        monkeypatch.setattr(Clip, "add", wait)
+
+
+class Feed:
+    """A camera with a clock of its own, whose frames are encoded on a thread."""
+
+    def __init__(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.recorder = Recorder("yard", store, Cut(before=2, after=1, reserve=0))
+        self.feed = FrameFeed(self.recorder)
+        self.frames = 0
+        monkeypatch.setattr(encoding_module, "time", SimpleNamespace(time=lambda: NOW.timestamp() + self.frames / FPS))
+
+    def show(self, frames: int) -> None:
+        for _ in range(frames):
+            self.feed.add(np.full((48, 64, 3), self.frames, np.uint8), self.frames / FPS)
+            self.frames += 1
+
+    def settle(self) -> None:
+        while self.feed._waiting:
+            self.feed._worker.check()
+
+
+def test_a_disk_that_hangs_holds_up_nobody(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(encoding_module, "_MOST_BYTES", 20 * 48 * 64 * 3)
+    camera, disk = Feed(store, monkeypatch), Disk(monkeypatch)
+    first = event(0, lasted=None)
+    store.add(first)
+    camera.recorder.tell(first)
+    camera.show(1)
+    assert disk.reached.wait(PATIENCE)
+    camera.show(99)  # 19 of them wait
+    assert caplog.text.count("clips of yard are not written as fast as frames come") == 1
+    disk.goes_on.set()
+    camera.settle()
+    second = event(10, lasted=None)
+    store.add(second)
+    camera.recorder.tell(second)
+    camera.show(10)
+    camera.feed.close()
+    assert "80 frames are missing in clips of yard" in caplog.text
+    store.flush()
+    before, later = (store.clip_path(each) for each in reversed(store.search()))
+    assert before is not None
+    assert later is not None
+    assert greys(before) == pytest.approx(list(range(20)), abs=3)  # it ends where the hole begins
+    assert greys(later) == pytest.approx(list(range(100, 110)), abs=3)
+
+
+def test_a_short_hole_does_not_end_a_clip(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding_module, "_MOST_BYTES", 20 * 48 * 64 * 3)
+    camera, disk = Feed(store, monkeypatch), Disk(monkeypatch)
+    begun = event(0, lasted=None)
+    store.add(begun)
+    camera.recorder.tell(begun)
+    camera.show(1)
+    assert disk.reached.wait(PATIENCE)
+    camera.show(25)
+    disk.goes_on.set()
+    camera.settle()
+    camera.show(5)
+    camera.feed.close()
+    store.flush()
+    path = store.clip_path(store.search()[0])
+    assert path is not None
+    assert greys(path) == pytest.approx([*range(20), *range(26, 31)], abs=3)
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(encoding_module, "_PATIENCE", 0.01)
+    camera, disk = Feed(store, monkeypatch), Disk(monkeypatch)
+    camera.recorder.tell(event(0, lasted=None))
+    camera.show(1)
+    assert disk.reached.wait(PATIENCE)
+    camera.feed.end()
+    camera.feed.close()
+    assert "onsight clips of yard did not end" in caplog.text
+    disk.goes_on.set()
+    camera.settle()
+
+
+def test_frames_are_copied_and_pauses_are_few(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, disk = Feed(store, monkeypatch), Disk(monkeypatch)
+    begun = event(0, lasted=None)
+    store.add(begun)
+    camera.recorder.tell(begun)
+    image = np.full((48, 64, 3), 50, np.uint8)
+    camera.feed.add(image, 0.0)
+    assert disk.reached.wait(PATIENCE)
+    camera.feed.add(image, 0.1)
+    image[:] = 200
+    for _ in range(50):
+        camera.feed.pause()
+    assert len(camera.feed._waiting) == 3
+    disk.goes_on.set()
+    camera.feed.close()
+    store.flush()
+    path = store.clip_path(store.search()[0])
+    assert path is not None
+    assert greys(path) == pytest.approx([50, 50], abs=3)
+
+
+def test_a_fault_of_the_encoder_is_raised_where_frames_are_given(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    camera = Feed(store, monkeypatch)
+    monkeypatch.setattr(FrameEncoder, "add", fail)
+    with pytest.raises(ZeroDivisionError):
+        camera.show(10**9)
+    with pytest.raises(ZeroDivisionError):
+        camera.feed.close()
 
 
 # The ring

@@ -19,11 +19,12 @@ from pipeline.errors import ConfigError
 from pipeline.model import OnnxModel
 from pipeline.serve.clips import Cut
 from pipeline.serve.config import CameraSpec, ServeConfig
+from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.eye import Eye
 from pipeline.serve.live import Live
 from pipeline.serve.news import News
 from pipeline.serve.opening import Opener
-from pipeline.serve.packets import FrameEncoder, PacketReader
+from pipeline.serve.packets import PacketReader
 from pipeline.serve.store import EventStore
 from pipeline.serve.types import Event
 from pipeline.serve.watched import Watched
@@ -113,7 +114,7 @@ def test_what_is_to_be_hidden_reaches_no_sink(store, models, monkeypatch, fails)
     if fails == "infer":
         monkeypatch.setattr(OnnxModel, "infer", lambda self, given: (fail if self is hider else infer)(self, given))
     monkeypatch.setattr("pipeline.serve.clips.Recorder.add", lambda self, packet, at: packets.append(packet))
-    monkeypatch.setattr("pipeline.serve.packets.FrameEncoder.add", _watching(FrameEncoder.add, written))
+    monkeypatch.setattr("pipeline.serve.encoding.FrameFeed.add", _watching(FrameFeed.add, written))
     watched = open_camera("yard", spec(), 0)
     pictures = show(open_camera, watched, frames(5))
     watched.close()
@@ -136,7 +137,7 @@ def test_what_is_to_be_hidden_reaches_no_sink(store, models, monkeypatch, fails)
 
 
 def _watching(add: Any, written: list[np.ndarray]) -> Any:
-    def watch(self: FrameEncoder, image: np.ndarray, pts: float) -> None:
+    def watch(self: FrameFeed, image: np.ndarray, pts: float) -> None:
         written.append(image.copy())
         add(self, image, pts)
 
@@ -147,9 +148,9 @@ def _watching(add: Any, written: list[np.ndarray]) -> Any:
     ("choices", "masked", "kind"),
     [
         ({}, False, PacketReader),
-        ({}, True, FrameEncoder),
-        ({"redact": ["red"]}, False, FrameEncoder),
-        ({"redact_model": "faces"}, False, FrameEncoder),
+        ({}, True, FrameFeed),
+        ({"redact": ["red"]}, False, FrameFeed),
+        ({"redact_model": "faces"}, False, FrameFeed),
     ],
 )
 def test_what_hides_something_never_copies_packets(store, models, tmp_path, choices, masked, kind) -> None:

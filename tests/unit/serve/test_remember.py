@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from support.watching import count_frames, shown
 
 from pipeline.serve.clips import Cut, Recorder
+from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.memory import Memory
-from pipeline.serve.packets import FrameEncoder
 from pipeline.serve.remember import MemorySink
 from pipeline.serve.store import EventStore
 from pipeline.types import Annotated
@@ -26,7 +26,8 @@ def test_events_begin_and_end_and_have_clips(tmp_path):
     told = []
     with closing(EventStore(tmp_path)) as store:
         recorder = Recorder("yard", store, Cut(1, 1))
-        sink = MemorySink(Memory("yard", (), store, recorder), told.append, FrameEncoder(recorder))
+        feed = FrameFeed(recorder)
+        sink = MemorySink(Memory("yard", (), store, recorder), told.append, feed)
         before = datetime.now(UTC)
         for number in range(10):
             sink.write(fresh(number, PERSON))
@@ -36,6 +37,8 @@ def test_events_begin_and_end_and_have_clips(tmp_path):
         sink.pause()
         assert [each.id for each in told] == [told[0].id] * 2
         assert told[1].end is not None
+        while feed._waiting:
+            feed._worker.check()
         store.flush()
         (event,) = store.search()
         assert count_frames(store.clip_path(event)) == 10  # although no frame has come since
