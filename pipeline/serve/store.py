@@ -6,31 +6,21 @@ killed loses less than the last half second. While the database cannot be writte
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Insert, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import URL, select
 
-from pipeline.channel import Worker
 from pipeline.errors import ConfigError, StoreError
 from pipeline.serve.conditions import conditions
 from pipeline.serve.database import Database
 from pipeline.serve.files import Files
-from pipeline.serve.pending import Change, Pending
+from pipeline.serve.pending import Change
 from pipeline.serve.tables import audits, events, to_datetime, to_event, to_microseconds, to_row
 from pipeline.serve.types import Audit, Event
+from pipeline.serve.writer import Writer
 from pipeline.types import Image
-
-_EVERY = 0.25  # seconds from one commit to the next: half of what may be lost, so that the commit has time, too
-
-_LOG = logging.getLogger(__name__)
 
 
 class EventStore:
@@ -50,10 +40,7 @@ class EventStore:
         url, folder = _locate(where, files, create)
         self.files = Files(folder)
         self.database = Database(url)
-        self._pending = Pending()
-        self._committing = threading.Lock()
-        self._no_pictures = False  # what is wrong is told once
-        self._writer = Worker(self._keep_writing, "writer of events")
+        self._writer = Writer(self.database, self.files)
 
     def add(self, event: Event, picture: Image | None = None) -> None:
         """Keeps an event that has begun; returns at once.
@@ -61,22 +48,21 @@ class EventStore:
         Args:
             picture: its thumbnail, uint8 [H, W, 3], of a redacted frame.
         """
-        self._put(Change(event, True, to_row(event), picture))
+        self._writer.put(Change(event, True, to_row(event), picture))
 
     def update(self, event: Event, picture: Image | None = None) -> None:
         """Keeps what is new about an event; what is None stays as it was. Returns at once."""
-        self._put(Change(event, False, to_row(event), picture))
+        self._writer.put(Change(event, False, to_row(event), picture))
 
     def attach(self, event: Event, *, clip: str | None = None, thumbnail: str | None = None) -> None:
         """Keeps the names of files of the event, below `files.folder`, that are whole. Returns at once."""
         names = {"clip": clip, "thumbnail": thumbnail}
-        self._put(Change(event, False, {column: name for column, name in names.items() if name is not None}))
+        self._writer.put(Change(event, False, {column: name for column, name in names.items() if name is not None}))
 
     def audit(self, user: str, action: str, what: str) -> None:
         """Keeps who did what, such as `view`, `export` or `delete`, with which event or page. Returns at once."""
-        self._writer.check()
         row = {"time": to_microseconds(datetime.now(UTC)), "user": user, "action": action, "what": what}
-        self._pending.note(row)
+        self._writer.note(row)
 
     def search(
         self,
@@ -126,17 +112,7 @@ class EventStore:
         Raises:
             StoreError: a file cannot be deleted; its event is still there then.
         """
-        self.flush()
-        with self._committing:
-            with self.database.reading() as connection:
-                chosen = [to_event(row) for row in connection.execute(select(events).where(events.c.id.in_(ids)))]
-            for event in chosen:  # the files first: a row without a file is found again, a file without a row is not
-                try:
-                    self.files.remove(event.thumbnail, event.clip)
-                except OSError as error:
-                    raise StoreError(f"cannot delete {error.filename}: {error.strerror}") from None
-            with self.database.writing() as connection:
-                connection.execute(delete(events).where(events.c.id.in_(ids)))
+        self._writer.delete(*ids)
 
     def flush(self) -> None:
         """Writes what waits, now.
@@ -144,84 +120,13 @@ class EventStore:
         Raises:
             StoreError: it cannot be written, and still waits.
         """
-        with self._committing:
-            changes, entries = self._pending.take()
-            for change in changes:
-                self._write_picture(change)
-            try:
-                late = self._write(changes, entries) if changes or entries else []
-            except StoreError:
-                self._pending.put_back(changes, entries)
-                raise
-            for change in late:
-                with suppress(OSError):
-                    self.files.remove(change.values.get("thumbnail"), change.values.get("clip"))
+        self._writer.flush()
 
     def close(self) -> None:
         """Writes what waits, and lets go of the database."""
         self._writer.close()
-        self.flush()
         self.database.close()
         self.files.release()
-
-    def _keep_writing(self, stop: threading.Event) -> None:
-        failing = False
-        while not stop.wait(_EVERY):
-            try:
-                self.flush()
-            except StoreError as error:
-                if not failing:
-                    _LOG.error("%s; what is seen waits in memory", error)
-                failing = True
-            else:
-                if failing:
-                    _LOG.warning("events are written again")
-                failing = False
-
-    def _put(self, change: Change) -> None:
-        self._writer.check()
-        self._pending.put(change)
-
-    def _write_picture(self, change: Change) -> None:
-        if change.picture is None:
-            return
-        name = self.files.thumbnail(change.event)
-        try:
-            self.files.write_thumbnail(name, change.picture)
-        except OSError as error:
-            if not self._no_pictures:
-                _LOG.error("thumbnails cannot be written: %s", error.strerror)
-            self._no_pictures = True
-            return
-        change.values["thumbnail"], change.picture = name, None
-        self._no_pictures = False
-
-    def _write(self, changes: list[Change], entries: list[dict[str, Any]]) -> list[Change]:
-        """One transaction. Returns what came for events that have been deleted meanwhile."""
-        with self.database.writing() as connection:
-            late = [change for change in changes if not self._write_row(connection, change)]
-            if entries:
-                connection.execute(insert(audits), entries)
-        return late
-
-    def _write_row(self, connection: Connection, change: Change) -> bool:
-        values = change.values
-        if "thumbnail" in values or "clip" in values:
-            values["bytes"] = self.files.size((self.files.thumbnail(change.event), self.files.clip(change.event)))
-        if change.new:
-            connection.execute(_insertion(self.database.kind, tuple(values)), values)
-            return True
-        return connection.execute(_UPDATE, {"of": change.event.id, **values}).rowcount > 0
-
-
-_UPDATE = update(events).where(events.c.id == bindparam("of"))
-
-
-@cache
-def _insertion(kind: str, columns: tuple[str, ...]) -> Insert:
-    """Adds a row of these columns. One that is there already, as after a commit whose answer was lost, is replaced."""
-    row = (sqlite.insert if kind == "sqlite" else postgresql.insert)(events)
-    return row.on_conflict_do_update(index_elements=["id"], set_={name: row.excluded[name] for name in columns})
 
 
 def _locate(where: str | Path, files: str | Path | None, create: bool) -> tuple[str | URL, Path]:

@@ -1,0 +1,142 @@
+"""The one who writes to the store: a few times a second, on a thread of its own, whatever has come since."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.channel import Worker
+from pipeline.errors import StoreError
+from pipeline.serve.database import Database
+from pipeline.serve.files import Files
+from pipeline.serve.pending import Change, Pending
+from pipeline.serve.tables import audits, events, to_event
+
+_EVERY = 0.25  # seconds from one commit to the next: half of what may be lost, so that the commit has time, too
+
+_LOG = logging.getLogger(__name__)
+
+
+class Writer:
+    """Writes changes of events, and entries of the audit log, which any thread may give; deletes events."""
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+        self._pending = Pending()
+        self._committing = threading.Lock()
+        self._no_pictures = False  # what is wrong is told once
+        self._worker = Worker(self._keep_writing, "writer of events")
+
+    def put(self, change: Change) -> None:
+        """Returns at once."""
+        self._worker.check()
+        self._pending.put(change)
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Keeps a row of the audit log; returns at once."""
+        self._worker.check()
+        self._pending.note(entry)
+
+    def delete(self, *ids: str) -> None:
+        """Deletes events with their files.
+
+        Raises:
+            StoreError: a file cannot be deleted; its event is still there then.
+        """
+        self.flush()
+        with self._committing:
+            with self._database.reading() as connection:
+                chosen = [to_event(row) for row in connection.execute(select(events).where(events.c.id.in_(ids)))]
+            for event in chosen:  # the files first: a row without a file is found again, a file without a row is not
+                try:
+                    self._files.remove(event.thumbnail, event.clip)
+                except OSError as error:
+                    raise StoreError(f"cannot delete {error.filename}: {error.strerror}") from None
+            with self._database.writing() as connection:
+                connection.execute(delete(events).where(events.c.id.in_(ids)))
+
+    def flush(self) -> None:
+        """Writes what waits, now.
+
+        Raises:
+            StoreError: it cannot be written, and still waits.
+        """
+        with self._committing:
+            changes, entries = self._pending.take()
+            for change in changes:
+                self._write_picture(change)
+            try:
+                late = self._write(changes, entries) if changes or entries else []
+            except StoreError:
+                self._pending.put_back(changes, entries)
+                raise
+            for change in late:
+                with suppress(OSError):
+                    self._files.remove(change.values.get("thumbnail"), change.values.get("clip"))
+
+    def close(self) -> None:
+        """Writes what waits."""
+        self._worker.close()
+        self.flush()
+
+    def _keep_writing(self, stop: threading.Event) -> None:
+        failing = False
+        while not stop.wait(_EVERY):
+            try:
+                self.flush()
+            except StoreError as error:
+                if not failing:
+                    _LOG.error("%s; what is seen waits in memory", error)
+                failing = True
+            else:
+                if failing:
+                    _LOG.warning("events are written again")
+                failing = False
+
+    def _write_picture(self, change: Change) -> None:
+        if change.picture is None:
+            return
+        name = self._files.thumbnail(change.event)
+        try:
+            self._files.write_thumbnail(name, change.picture)
+        except OSError as error:
+            if not self._no_pictures:
+                _LOG.error("thumbnails cannot be written: %s", error.strerror)
+            self._no_pictures = True
+            return
+        change.values["thumbnail"], change.picture = name, None
+        self._no_pictures = False
+
+    def _write(self, changes: list[Change], entries: list[dict[str, Any]]) -> list[Change]:
+        """One transaction. Returns what came for events that have been deleted meanwhile."""
+        with self._database.writing() as connection:
+            late = [change for change in changes if not self._write_row(connection, change)]
+            if entries:
+                connection.execute(insert(audits), entries)
+        return late
+
+    def _write_row(self, connection: Connection, change: Change) -> bool:
+        values = change.values
+        if "thumbnail" in values or "clip" in values:
+            values["bytes"] = self._files.size((self._files.thumbnail(change.event), self._files.clip(change.event)))
+        if change.new:
+            connection.execute(_insertion(self._database.kind, tuple(values)), values)
+            return True
+        return connection.execute(_UPDATE, {"of": change.event.id, **values}).rowcount > 0
+
+
+_UPDATE = update(events).where(events.c.id == bindparam("of"))
+
+
+@cache
+def _insertion(kind: str, columns: tuple[str, ...]) -> Insert:
+    """Adds a row of these columns. One that is there already, as after a commit whose answer was lost, is replaced."""
+    row = (sqlite.insert if kind == "sqlite" else postgresql.insert)(events)
+    return row.on_conflict_do_update(index_elements=["id"], set_={name: row.excluded[name] for name in columns})
