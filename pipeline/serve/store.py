@@ -48,11 +48,11 @@ class EventStore:
         Args:
             picture: its thumbnail, uint8 [H, W, 3], of a redacted frame.
         """
-        self._writer.put(Change(event, True, to_row(event), picture))
+        self._writer.put(Change(event, True, to_row(event)), picture)
 
     def update(self, event: Event, picture: Image | None = None) -> None:
         """Keeps what is new about an event; what is None stays as it was. Returns at once."""
-        self._writer.put(Change(event, False, to_row(event), picture))
+        self._writer.put(Change(event, False, to_row(event)), picture)
 
     def attach(self, event: Event, *, clip: str | None = None, thumbnail: str | None = None) -> None:
         """Keeps the names of files of the event, below `files.folder`, that are whole. Returns at once."""

@@ -15,8 +15,9 @@ from pipeline.channel import Worker
 from pipeline.errors import StoreError
 from pipeline.serve.database import Database
 from pipeline.serve.files import Files
-from pipeline.serve.pending import Change, Pending
+from pipeline.serve.pending import Batch, Change, Pending
 from pipeline.serve.tables import audits, events, to_event
+from pipeline.types import Image
 
 _EVERY = 0.25  # seconds from one commit to the next: half of what may be lost, so that the commit has time, too
 
@@ -34,10 +35,10 @@ class Writer:
         self._no_pictures = False  # what is wrong is told once
         self._worker = Worker(self._keep_writing, "writer of events")
 
-    def put(self, change: Change) -> None:
-        """Returns at once."""
+    def put(self, change: Change, picture: Image | None = None) -> None:
+        """Keeps a change, and the picture of a thumbnail, uint8 [H, W, 3]; returns at once."""
         self._worker.check()
-        self._pending.put(change)
+        self._pending.put(change, picture)
 
     def note(self, entry: dict[str, Any]) -> None:
         """Keeps a row of the audit log; returns at once."""
@@ -69,13 +70,13 @@ class Writer:
             StoreError: it cannot be written, and still waits.
         """
         with self._committing:
-            changes, entries = self._pending.take()
-            for change in changes:
-                self._write_picture(change)
+            batch = self._pending.take()
+            for event_id, picture in batch.pictures.items():
+                self._write_picture(batch.changes[event_id], picture)
             try:
-                late = self._write(changes, entries) if changes or entries else []
+                late = self._write(batch) if batch else []
             except StoreError:
-                self._pending.put_back(changes, entries)
+                self._pending.put_back(batch)
                 raise
             for change in late:
                 with suppress(OSError):
@@ -85,6 +86,7 @@ class Writer:
         """Writes what waits."""
         self._worker.close()
         self.flush()
+        self._tell_lost()
 
     def _keep_writing(self, stop: threading.Event) -> None:
         failing = False
@@ -99,27 +101,32 @@ class Writer:
                 if failing:
                     _LOG.warning("events are written again")
                 failing = False
+                if not self._no_pictures:
+                    self._tell_lost()
 
-    def _write_picture(self, change: Change) -> None:
-        if change.picture is None:
-            return
+    def _tell_lost(self) -> None:
+        if lost := self._pending.lost():
+            _LOG.warning("lost, because they could not be written: %s", lost)
+
+    def _write_picture(self, change: Change, picture: Image) -> None:
         name = self._files.thumbnail(change.event)
         try:
-            self._files.write_thumbnail(name, change.picture)
+            self._files.write_thumbnail(name, picture)
         except OSError as error:
             if not self._no_pictures:
                 _LOG.error("thumbnails cannot be written: %s", error.strerror)
             self._no_pictures = True
+            self._pending.lose("thumbnails")
             return
-        change.values["thumbnail"], change.picture = name, None
+        change.values["thumbnail"] = name
         self._no_pictures = False
 
-    def _write(self, changes: list[Change], entries: list[dict[str, Any]]) -> list[Change]:
+    def _write(self, batch: Batch) -> list[Change]:
         """One transaction. Returns what came for events that have been deleted meanwhile."""
         with self._database.writing() as connection:
-            late = [change for change in changes if not self._write_row(connection, change)]
-            if entries:
-                connection.execute(insert(audits), entries)
+            late = [change for change in batch.changes.values() if not self._write_row(connection, change)]
+            if batch.entries:
+                connection.execute(insert(audits), batch.entries)
         return late
 
     def _write_row(self, connection: Connection, change: Change) -> bool:

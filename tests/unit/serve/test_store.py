@@ -182,25 +182,60 @@ def test_while_another_program_locks_the_database_events_wait(
         assert store.thumbnail_path(store.search()[1]) is not None
 
 
-def test_too_many_that_wait_cost_the_oldest(
-    store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_full_disk_keeps_the_events_and_no_pictures_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pending_module, "_MOST", 2)
+    """Neither the database nor thumbnails can be written."""
+    monkeypatch.setattr("pipeline.serve.database._PATIENCE", 0.02)
+    seen = [event(seconds) for seconds in range(3)]
+    with closing(EventStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / "events.db")) as other:
+        with monkeypatch.context() as full:
+            full.setattr(files_module, "to_jpeg", fail_to_write)
+            other.execute("BEGIN IMMEDIATE")
+            for each in seen:
+                store.add(each, PICTURE)
+            with pytest.raises(StoreError):
+                store.flush()
+            pending = store._writer._pending._batch
+            assert (len(pending.changes), len(pending.pictures)) == (3, 0)
+        other.rollback()
+        store.flush()
+        assert [each.thumbnail for each in store.search()] == [None] * 3
+        store.update(seen[0], PICTURE)
+    assert "lost, because they could not be written: 3 thumbnails" in caplog.text
+
+
+def test_of_too_much_that_waits_the_oldest_is_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pending_module, "_MOST", 4)
+    monkeypatch.setattr(pending_module, "_MOST_PICTURES", 2)
     pending = pending_module.Pending()
-    three = [event(seconds) for seconds in range(3)]
-    for each in three:
-        pending.put(pending_module.Change(each, True, {}))
-    assert [change.event for change in pending.take()[0]] == three[1:]
-    assert three[0].id in caplog.text
+    seen = [event(seconds) for seconds in range(6)]
+    for number, each in enumerate(seen):
+        pending.put(pending_module.Change(each, True, {}), PICTURE)
+        pending.note({"what": number})
+    batch = pending.take()
+    assert [change.event for change in batch.changes.values()] == seen[2:]
+    assert list(batch.pictures) == [each.id for each in seen[4:]]
+    assert batch.entries == [{"what": number} for number in range(2, 6)]
+    assert caplog.text.count("events are lost: too many wait") == 1
+    assert pending.lost() == "4 thumbnails, 2 events, 2 entries of the audit log"
+    assert pending.lost() == ""
+    for each in (*seen[:2], *seen[4:]):
+        pending.put(pending_module.Change(each, False, {}), PICTURE)
+    pending.put_back(batch)
+    assert len(pending.take().changes) == 4
+
+
+def fail_to_write(picture: Image) -> bytes:
+    raise OSError(28, "No space left on device")
 
 
 def test_a_full_disk_costs_the_thumbnail_not_the_event(
     store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(picture: Image) -> bytes:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files_module, "to_jpeg", fail)
+    monkeypatch.setattr(files_module, "to_jpeg", fail_to_write)
     store.add(event(), PICTURE)
     store.flush()
     (found,) = store.search()
