@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +13,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from pipeline.errors import ConfigError, StoreError
 
@@ -22,6 +23,7 @@ _PATIENCE = 5.0  # seconds to wait for another process that writes
 # overwritten, and its pages go back to the file system.
 _PRAGMAS = ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON")
 _REASONS = {
+    "QueuePool limit": "too many ask at once: try again",
     "locked": "another program writes to it and does not end: try again, or end that program",
     "not a database": "it is no database: give another --store, or move the file away",
     "malformed": "it is damaged: restore a copy, or move the file away to begin anew",
@@ -46,45 +48,51 @@ class Database:
         parsed = _parse(url)
         self.kind = parsed.get_backend_name()
         self.name = parsed.database if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
-        lite = self.kind == "sqlite"
-        try:
-            self._engine = create_engine(
-                parsed,
-                connect_args={"timeout": _PATIENCE, "isolation_level": None} if lite else {},
-                pool_pre_ping=not lite,
-                json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
-            )
-        except ModuleNotFoundError as error:
-            raise ConfigError(f"{self.name} needs the package {error.name}: pip install {error.name}") from None
-        if lite:
-            event.listen(self._engine, "connect", _set_up)
-            event.listen(self._engine, "begin", _begin)
+        # The one who writes has a connection of its own, so that no number of readers keeps it waiting.
+        self._readers = self._open(parsed, "BEGIN", pool_timeout=_PATIENCE)
+        self._writer = self._open(parsed, "BEGIN IMMEDIATE", pool_timeout=_PATIENCE, pool_size=1, max_overflow=0)
         self._migrate()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.connect() as connection:
+        with self._explained(), self._readers.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction: all of it is kept, or nothing."""
-        with self._explained(), self._engine.connect() as connection:
-            connection.execution_options(onsight_writes=True)
-            with connection.begin():
-                yield connection
+        """A transaction: all of it is kept, or nothing. Others that write wait for its end."""
+        with self._explained(), self._writer.begin() as connection:
+            yield connection
 
     def shrink(self) -> None:
         """Gives the room of what was deleted back to the file system, and empties the log, which may still hold it."""
         if self.kind != "sqlite":
             return
-        with self._explained(), self._engine.connect() as connection:
+        with self._explained(), self._writer.connect() as connection:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA incremental_vacuum").fetchall()
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._readers.dispose()
+        self._writer.dispose()
+
+    def _open(self, url: URL, begin: str, **pool: Any) -> Engine:
+        lite = self.kind == "sqlite"
+        try:
+            engine = create_engine(
+                url,
+                connect_args={"timeout": _PATIENCE, "isolation_level": None} if lite else {},
+                pool_pre_ping=not lite,
+                json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
+                **pool,
+            )
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"{self.name} needs the package {error.name}: pip install {error.name}") from None
+        if lite:
+            event.listen(engine, "connect", _set_up)
+            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
 
     def _migrate(self) -> None:
         config = Config()
@@ -111,8 +119,8 @@ class Database:
             yield
         except IntegrityError:
             raise  # ours
-        except DatabaseError as error:
-            told = " ".join(str(error.orig).split())
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            told = " ".join(str(getattr(error, "orig", error)).split())
             reason = next((reason for words, reason in _REASONS.items() if words in told), told)
             raise StoreError(f"the events in {self.name}: {reason}") from error
 
@@ -137,8 +145,3 @@ _KINDS = "events are kept in SQLite or PostgreSQL: give a folder, or a URL such 
 def _set_up(driver: Any, record: object) -> None:
     for pragma in _PRAGMAS:
         driver.execute(f"PRAGMA {pragma}").fetchall()
-
-
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("onsight_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
 from typing import IO
@@ -71,7 +72,11 @@ class Files:
 
     def size(self, names: tuple[str | None, ...]) -> int:
         """Bytes of those of these files that are there."""
-        return sum(path.stat().st_size for name in names if (path := self.path(name)) is not None)
+        total = 0
+        for name in names:
+            with suppress(OSError):
+                total += 0 if name is None else (self.folder / name).stat().st_size
+        return total
 
     def prepare(self, name: str) -> Path:
         """The path of a file to be written; makes the folder around it."""

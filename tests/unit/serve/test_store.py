@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import exc
 from support.watching import after, event
 
 from pipeline.errors import ConfigError, StoreError
@@ -180,6 +181,53 @@ def test_while_another_program_locks_the_database_events_wait(
         assert [each.end for each in store.search()] == [second.end, after(5)]
         assert len(store.audits()) == 1
         assert store.thumbnail_path(store.search()[1]) is not None
+
+
+def test_readers_do_not_keep_the_writer_waiting(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as stack:
+        for _ in range(15):  # all connections that they may have
+            stack.enter_context(store.database.reading())
+        store.add(event())
+        store.flush()
+    assert len(store.search()) == 1
+
+
+def test_too_many_readers_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.serve.database._PATIENCE", 0.02)
+    with closing(EventStore(tmp_path)) as store, ExitStack() as stack:
+        for _ in range(15):
+            stack.enter_context(store.database.reading())
+        with pytest.raises(StoreError, match="too many ask at once: try again"):
+            store.search()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exc.InterfaceError("INSERT", {}, Exception("the connection is closed")),
+        exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back"),
+        exc.TimeoutError("QueuePool limit of size 1 overflow 0 reached"),
+        exc.OperationalError("INSERT", {}, Exception("server closed the connection unexpectedly")),
+        sqlite3.OperationalError("disk I/O error"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_writer_survives_a_database_that_goes_away(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fail(*_: object) -> object:
+        raise error
+
+    with monkeypatch.context() as gone:
+        gone.setattr("pipeline.serve.writer.Writer._write_row", fail)
+        store.add(event())
+        while "waits in memory" not in caplog.text:
+            pass
+    store.add(event(1))
+    while len(store.search()) < 2:
+        pass
+    while "events are written again" not in caplog.text:
+        pass
 
 
 def test_a_full_disk_keeps_the_events_and_no_pictures_waiting(
