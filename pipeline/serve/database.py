@@ -64,14 +64,23 @@ class Database:
         with self._explained(), self._writer.begin() as connection:
             yield connection
 
-    def shrink(self) -> None:
-        """Gives the room of what was deleted back to the file system, and empties the log, which may still hold it."""
+    def wipe(self) -> bool:
+        """Gives the room of what was deleted back to the file system, and empties the log, which may still hold it.
+
+        Returns: whether the log is empty. It is not while somebody still reads in it; nobody is waited for. PostgreSQL
+        does all this by itself, in its own time.
+        """
         if self.kind != "sqlite":
-            return
+            return True
         with self._explained(), self._writer.connect() as connection:
             driver: Any = connection.connection.driver_connection
             driver.execute("PRAGMA incremental_vacuum").fetchall()
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            driver.execute("PRAGMA busy_timeout = 0").fetchall()
+            try:
+                ((busy, *_),) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout = {round(1000 * _PATIENCE)}").fetchall()
+        return not busy
 
     def close(self) -> None:
         self._readers.dispose()

@@ -15,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 def recover(store: EventStore) -> None:
     """Ends open events at the time they were last seen, deletes unfinished files, and gives finished ones to their
-    events, or deletes them where the event is gone.
+    events, or deletes them where the event is gone. What was deleted shortly before is gone from all files then.
 
     For the one process that watches, before it begins to; it claims the store until that is closed.
 
@@ -32,6 +32,7 @@ def recover(store: EventStore) -> None:
     if rows:
         _LOG.warning("%d events were open when Onsight ended: they end when they were last seen", len(rows))
     _find_files(store)
+    store.wipe()
 
 
 def _find_files(store: EventStore) -> None:

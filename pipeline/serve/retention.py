@@ -7,12 +7,12 @@ import re
 import threading
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from pipeline.channel import Worker
 from pipeline.errors import StoreError
 from pipeline.serve.store import EventStore
-from pipeline.serve.tables import audits, events, to_microseconds
+from pipeline.serve.tables import events, to_microseconds
 
 _EVERY = 60.0  # seconds
 _AT_ONCE = 200  # events in one transaction, so that others can write in between
@@ -50,10 +50,7 @@ def sweep(store: EventStore, keep: timedelta | None, max_size: int | None, now: 
     while max_size is not None and (ids := _too_many(store, max_size)):
         store.delete(*ids)
         gone += len(ids)
-    with store.database.writing() as connection:
-        connection.execute(delete(audits).where(audits.c.time < to_microseconds(now - _AUDITS)))
-    if gone:
-        store.database.shrink()
+    store.forget_audits(now - _AUDITS)
     return gone
 
 

@@ -114,6 +114,18 @@ class EventStore:
         """
         self._writer.delete(*ids)
 
+    def forget_audits(self, before: datetime) -> None:
+        """Deletes older entries of the audit log.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._writer.forget_audits(before)
+
+    def wipe(self) -> None:
+        """Removes what was deleted from the files of the database, too, as `delete` does; if it cannot be now, soon."""
+        self._writer.wipe()
+
     def flush(self) -> None:
         """Writes what waits, now.
 

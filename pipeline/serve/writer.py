@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.errors import StoreError
 from pipeline.serve.database import Database
 from pipeline.serve.files import Files
 from pipeline.serve.pending import Batch, Change, Pending
-from pipeline.serve.tables import audits, events, to_event
+from pipeline.serve.tables import audits, events, to_event, to_microseconds
 from pipeline.types import Image
 
 _EVERY = 0.25  # seconds from one commit to the next: half of what may be lost, so that the commit has time, too
@@ -32,6 +33,8 @@ class Writer:
         self._files = files
         self._pending = Pending()
         self._committing = threading.Lock()
+        self._wiping = threading.Lock()
+        self._unwiped = False  # the files of the database may still hold what was deleted
         self._no_pictures = False  # what is wrong is told once
         self._worker = Worker(self._keep_writing, "writer of events")
 
@@ -46,7 +49,7 @@ class Writer:
         self._pending.note(entry)
 
     def delete(self, *ids: str) -> None:
-        """Deletes events with their files.
+        """Deletes events with their files. Soon nothing holds them any more: at once, if nobody reads meanwhile.
 
         Raises:
             StoreError: a file cannot be deleted; its event is still there then.
@@ -62,6 +65,25 @@ class Writer:
                     raise StoreError(f"cannot delete {error.filename}: {error.strerror}") from None
             with self._database.writing() as connection:
                 connection.execute(delete(events).where(events.c.id.in_(ids)))
+        self.wipe()
+
+    def forget_audits(self, before: datetime) -> None:
+        """Deletes older entries of the audit log.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        with self._database.writing() as connection:
+            gone = connection.execute(delete(audits).where(audits.c.time < to_microseconds(before))).rowcount
+        if gone:
+            self.wipe()
+
+    def wipe(self) -> None:
+        """Removes what was deleted from the files of the database, too; if it cannot be now, soon."""
+        with self._wiping:
+            self._unwiped = True
+        with suppress(StoreError):
+            self._try_to_wipe()
 
     def flush(self) -> None:
         """Writes what waits, now.
@@ -88,11 +110,17 @@ class Writer:
         self.flush()
         self._tell_lost()
 
+    def _try_to_wipe(self) -> None:
+        with self._wiping:
+            if self._unwiped:
+                self._unwiped = not self._database.wipe()
+
     def _keep_writing(self, stop: threading.Event) -> None:
         failing = False
         while not stop.wait(_EVERY):
             try:
                 self.flush()
+                self._try_to_wipe()
             except StoreError as error:
                 if not failing:
                     _LOG.error("%s; what is seen waits in memory", error)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 from support.watching import after, event
 
+from pipeline.serve.recovery import recover
 from pipeline.serve.retention import Retention, size, sweep
 from pipeline.serve.store import EventStore
+from pipeline.serve.tables import events
 
 DAY = 86400.0
 PICTURE = np.random.default_rng(0).integers(0, 255, (100, 100, 3), np.uint8)
@@ -77,11 +80,53 @@ def test_what_lasts_and_what_has_no_files_stays(tmp_path: Path) -> None:
         assert labels(store) == ["0"]
 
 
-def test_deleted_means_overwritten(store: EventStore) -> None:
+def written(store: EventStore) -> bytes:
+    """All that the files of the database hold."""
+    return b"".join(path.read_bytes() for path in store.files.folder.glob("events.db*"))
+
+
+def test_what_is_too_old_is_overwritten(store: EventStore) -> None:
+    assert b"secret0" in written(store)
     sweep(store, timedelta(days=2), None, after(4 * DAY))
-    written = b"".join(path.read_bytes() for path in store.files.folder.glob("events.db*"))
-    assert b"secret4" in written
-    assert b"secret0" not in written
+    assert b"secret4" in written(store)
+    assert b"secret0" not in written(store)
+
+
+def test_what_is_deleted_on_demand_is_overwritten(store: EventStore) -> None:
+    newest, *_, oldest = store.search()
+    store.delete(newest.id)
+    assert b"secret4" not in written(store)
+    store.delete(oldest.id)
+    assert b"secret0" not in written(store)
+    assert b"secret1" in written(store)
+
+
+def test_entries_of_the_audit_log_are_overwritten(store: EventStore) -> None:
+    store.audit("anna-secret", "view", "a")
+    store.flush()
+    assert b"anna-secret" in written(store)
+    sweep(store, None, None, store.audits()[0].time + timedelta(days=366))
+    assert b"anna-secret" not in written(store)
+
+
+def test_who_reads_meanwhile_puts_it_off_and_is_not_waited_for(store: EventStore) -> None:
+    newest = store.search()[0]
+    with store.database.reading() as connection:
+        connection.execute(select(events)).fetchone()
+        store.delete(newest.id)
+        assert b"secret4" in written(store)
+    while b"secret4" in written(store):
+        pass
+    assert labels(store) == ["3", "2", "1", "0"]
+
+
+def test_what_a_killed_process_had_deleted_is_overwritten(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr("pipeline.serve.writer.Writer.wipe", lambda self: None)
+        store.delete(store.search()[0].id)
+        assert b"secret4" in written(store)
+    recover(store)
+    assert b"secret4" not in written(store)
 
 
 def test_the_audit_log_is_kept_for_a_year(store: EventStore) -> None:
