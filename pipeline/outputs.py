@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 
 from pipeline.config import RunConfig
 from pipeline.errors import SinkError, StopStream
-from pipeline.sinks.base import Sink
+from pipeline.sinks.base import Sink, close_all
 from pipeline.sinks.counts import CountsSink
 from pipeline.sinks.encoder import Effort
 from pipeline.sinks.events import EventsSink
@@ -78,7 +78,7 @@ class Outputs:
         ends = [(sink, whole and self._is_whole(i)) for i, sinks in enumerate(self._own) for sink in sinks]
         complete = whole and all(self._is_whole(i) for i in range(len(self._own)))
         try:
-            _close([*ends, *((sink, complete) for sink in self._shared)])
+            close_all([*ends, *((sink, complete) for sink in self._shared)])
         finally:
             for stream, sinks in enumerate(self._own):
                 self._tell_preset(stream, sinks)
@@ -89,7 +89,7 @@ class Outputs:
     def _finish(self, stream: int) -> None:
         sinks, self._own[stream] = self._own[stream], []
         try:
-            _close([(sink, self._is_whole(stream)) for sink in sinks])
+            close_all([(sink, self._is_whole(stream)) for sink in sinks])
         finally:
             self._tell_preset(stream, sinks)
 
@@ -216,15 +216,3 @@ def _refuse_overwriting(path: Path, sources: Sequence[Source]) -> None:
     for written in (path, partial_path(path)):
         if written.resolve() in files:
             raise SinkError(f"{written} is a source: choose another output than {path}")
-
-
-def _close(ends: Iterable[tuple[Sink, bool]]) -> None:
-    """Closes every sink, whole or not, also when one of them fails; the first failure is raised then."""
-    errors: list[Exception] = []
-    for sink, whole in ends:
-        try:
-            sink.close(whole)
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]

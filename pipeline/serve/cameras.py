@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -144,9 +145,9 @@ class Cameras(Generic[S]):
                     for watched, _ in self._watched.values():
                         watched.end()
         finally:
-            with self._lock:
-                for name in list(self._specs):
-                    self.remove(name)
+            with self._lock, ExitStack() as stack:  # one that cannot be closed leaves no other open
+                for name in reversed(self._specs):
+                    stack.callback(self.remove, name)
 
     def _watch(self, name: str, spec: S) -> None:
         stream = next(self._numbers)

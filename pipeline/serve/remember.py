@@ -50,6 +50,8 @@ class MemorySink:
             self._clips.end()
 
     def close(self, whole: bool = True) -> None:
-        self.pause()
-        if self._clips is not None:
-            self._clips.close()
+        try:
+            self.pause()
+        finally:
+            if self._clips is not None:
+                self._clips.close()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.serve.rate import Rate
 from pipeline.serve.types import CameraStatus
-from pipeline.sinks.base import Sink
+from pipeline.sinks.base import Sink, close_all
 from pipeline.sources.base import Source
 from pipeline.sources.state import Health
 from pipeline.stream import finish
@@ -71,11 +71,14 @@ class Watched:
             getattr(sink, "end", lambda: None)()
 
     def close(self) -> None:
-        """Closes the sinks; frames that come later are shown no more."""
+        """Closes the sinks, all of them; frames that come later are shown no more.
+
+        Raises:
+            The first thing that one of them raised.
+        """
         with self._lock:
             self._closed = True
-            for sink in self.sinks:
-                sink.close()
+            close_all((sink, True) for sink in self.sinks)
 
     def status(self) -> CameraStatus:
         """How it is now; called by any thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from pipeline.types import Annotated
@@ -37,3 +38,15 @@ class Sink(Protocol):
         Raises:
             SinkError: the end of the output cannot be written; it then keeps its partial name.
         """
+
+
+def close_all(ends: Iterable[tuple[Sink, bool]]) -> None:
+    """Closes every sink, whole or not, also when one of them fails; the first failure is raised then."""
+    errors: list[Exception] = []
+    for sink, whole in ends:
+        try:
+            sink.close(whole)
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

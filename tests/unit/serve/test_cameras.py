@@ -205,3 +205,43 @@ def test_drops_are_counted_per_camera(watching):
         before = cameras.status()[0].dropped
         time.sleep(0.1)
         assert cameras.status()[0].dropped > before
+
+
+class Failing(One):
+    def close(self, whole: bool = True) -> None:
+        super().close(whole)
+        raise ZeroDivisionError(self.name)
+
+
+def test_what_cannot_be_closed_leaves_nothing_else_open():
+    shown = Shown()
+    watched = Watched(
+        "yard",
+        Ticking("yard", 0),
+        lambda: Health(0.0, 0.0, 5.0),
+        (),
+        Redactor(False),
+        lambda redacted: Annotated(redacted, redacted.frame.image),
+        [One(shown, "a"), Failing(shown, "b"), Failing(shown, "c"), One(shown, "d")],
+    )
+    with pytest.raises(ZeroDivisionError, match="b"):
+        watched.close()
+    assert shown.closed == ["a", "b", "c", "d"]
+
+
+def test_a_camera_that_cannot_be_closed_leaves_no_other_open():
+    shown = Shown()
+
+    def open_camera(name: str, spec: str, stream: int) -> Watched:
+        source = Ticking(name, stream)
+        sink = (Failing if spec == "bad" else One)(shown, name)
+        overlay = lambda redacted: Annotated(redacted, redacted.frame.image)  # noqa: E731
+        return Watched(name, source, lambda: source.health, (), Redactor(False), overlay, [sink])
+
+    stop = threading.Event()
+    stop.set()
+    cameras = Cameras[str](open_camera, [Watching._recognise], stop)
+    cameras.become({"a": "good", "b": "bad", "c": "good"})
+    with pytest.raises(ZeroDivisionError, match="b"):
+        cameras.run()
+    assert shown.closed == ["a", "b", "c"]
