@@ -44,10 +44,14 @@ class News:
             mqtt.start()
         self._workers = [Worker(self._tell_on, "notifications"), Worker(self._deliver_on, "webhooks")]
 
-    def tell(self, event: Event) -> None:
-        """An event has begun or, with its `end`, ended. Returns at once."""
+    def check(self) -> None:
+        """Raises why it tells no more, if it does not."""
         for worker in self._workers:
             worker.check()
+
+    def tell(self, event: Event) -> None:
+        """An event has begun or, with its `end`, ended. Returns at once."""
+        self.check()
         self._events.append(event)
 
     def watch(self, rules: Mapping[str, Sequence[str]]) -> None:

@@ -90,6 +90,10 @@ class Retention:
         self._max_size = max_size
         self._worker = Worker(self._sweep, "retention of events")
 
+    def check(self) -> None:
+        """Raises why it sweeps no more, if it does not."""
+        self._worker.check()
+
     def close(self) -> None:
         self._worker.close()
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline import schedule
 from pipeline.channel import Worker
@@ -56,6 +57,8 @@ def serve(
     eye = Eye(config)
     with ExitStack() as stack:
         store = _open_store(config, stack)
+        retention = Retention(store, config.store.keep_for, config.store.max_size)
+        stack.callback(retention.close)
         news = _open_news(config, store, stack)
         live = Live(config.web.rate, config.web.width, config.web.quality, config.web.viewers)
         cut = config.store.clips.cut if config.store.clips else None
@@ -65,7 +68,8 @@ def serve(
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))
         registry.configure(config.cameras)
-        attendant = _Attendant(cameras, registry, opener, news, reread, config)
+        others = (store, retention, news, server)
+        attendant = _Attendant(cameras, registry, opener, news, reread, config, others)
         stack.callback(Worker(attendant, "attendant", stop.set).close)
         tell(server.url, eye)
         with schedule.opencv_threads(schedule.available_cores()):
@@ -77,7 +81,6 @@ def _open_store(config: ServeConfig, stack: ExitStack) -> EventStore:
     store = EventStore(wanted.url.get_secret_value() if wanted.url else wanted.folder, wanted.folder)
     stack.callback(store.close)
     recover(store)
-    stack.callback(Retention(store, wanted.keep_for, wanted.max_size).close)
     return store
 
 
@@ -117,9 +120,16 @@ def _rules_of(rules: Sequence[Rule], camera: str) -> list[str]:
     return [rule.name for rule in rules or (EVERYTHING,) if not rule.cameras or camera in rule.cameras]
 
 
+class _Checked(Protocol):
+    def check(self) -> None:
+        """Raises why it works no more, if it does not."""
+
+
 @dataclass
 class _Attendant:
-    """Looks after the cameras every second, and takes over a new configuration."""
+    """Looks every second after the cameras, and after `others`, without which nobody should believe that all is well:
+    when one of them has failed, the attendant fails, too, and all ends. Takes over a new configuration.
+    """
 
     cameras: Cameras[CameraSpec]
     registry: Registry
@@ -127,9 +137,12 @@ class _Attendant:
     news: News
     reread: Callable[[], ServeConfig | None]
     config: ServeConfig
+    others: Sequence[_Checked]
 
     def __call__(self, stop: threading.Event) -> None:
         while not stop.wait(_ATTEND):
+            for other in self.others:
+                other.check()
             if (config := self.reread()) is not None:
                 self._take_over(config)
             status = self.cameras.attend()

@@ -42,6 +42,10 @@ class EventStore:
         self.database = Database(url)
         self._writer = Writer(self.database, self.files)
 
+    def check(self) -> None:
+        """Raises why nothing is written any more, if nothing is."""
+        self._writer.check()
+
     def add(self, event: Event, picture: Image | None = None) -> None:
         """Keeps an event that has begun; returns at once.
 
@@ -136,9 +140,11 @@ class EventStore:
 
     def close(self) -> None:
         """Writes what waits, and lets go of the database."""
-        self._writer.close()
-        self.database.close()
-        self.files.release()
+        try:
+            self._writer.close()
+        finally:
+            self.database.close()
+            self.files.release()
 
 
 def _locate(where: str | Path, files: str | Path | None, create: bool) -> tuple[str | URL, Path]:

@@ -38,14 +38,18 @@ class Writer:
         self._no_pictures = False  # what is wrong is told once
         self._worker = Worker(self._keep_writing, "writer of events")
 
+    def check(self) -> None:
+        """Raises why it writes no more, if it does not."""
+        self._worker.check()
+
     def put(self, change: Change, picture: Image | None = None) -> None:
         """Keeps a change, and the picture of a thumbnail, uint8 [H, W, 3]; returns at once."""
-        self._worker.check()
+        self.check()
         self._pending.put(change, picture)
 
     def note(self, entry: dict[str, Any]) -> None:
         """Keeps a row of the audit log; returns at once."""
-        self._worker.check()
+        self.check()
         self._pending.note(entry)
 
     def delete(self, *ids: str) -> None:

@@ -55,6 +55,10 @@ class WebServer:
     ) -> None:
         self.close()
 
+    def check(self) -> None:
+        """Raises why it serves no more, if it does not."""
+        self._worker.check()
+
     def end(self) -> None:
         """Begins to send the viewers away, and does not wait."""
         self._live.end()
@@ -63,8 +67,10 @@ class WebServer:
     def close(self) -> None:
         """Sends the viewers away and ends. What was said before is sent; who does not take it is cut off."""
         self.end()
-        self._worker.close()
-        self._socket.close()
+        try:
+            self._worker.close()
+        finally:
+            self._socket.close()
 
     def _serve(self, stop: threading.Event) -> None:
         log = logging.getLogger("uvicorn.error")
@@ -73,6 +79,8 @@ class WebServer:
             self._server.run(sockets=[self._socket])
         finally:
             log.removeFilter(_is_a_fault)
+        if not self._live.ended:
+            raise RuntimeError("the web server ended, and nobody had told it to")
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:

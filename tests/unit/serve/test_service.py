@@ -1,0 +1,67 @@
+"""`serve` in this process, without a camera: when a part of it dies, all of it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.models import tiny_detector
+
+from pipeline.serve.config import ServeConfig
+from pipeline.serve.service import serve
+
+PATIENCE = 20.0
+
+
+def watch(folder: Path, tell: Callable[[str], None] = lambda url: None, **choices: Any) -> None:
+    """Until it ends by itself."""
+    values = {"model": tiny_detector(folder / "m.onnx"), "device": "cpu", "web": {"port": 0}, **choices}
+    config = ServeConfig.model_validate({"store": {"folder": folder / "events"}, **values})
+    stop, late = threading.Event(), threading.Event()
+
+    def end() -> None:
+        late.set()
+        stop.set()
+
+    timer = threading.Timer(PATIENCE, end)
+    timer.start()
+    try:
+        serve(config, stop, lambda: None, lambda url, eye: tell(url))
+    finally:
+        timer.cancel()
+        assert not late.is_set(), "nothing ended it"
+
+
+def fail(*_: Any) -> Any:
+    raise ZeroDivisionError("by hand")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.serve.service._ATTEND", 0.01)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "pipeline.serve.retention.sweep",
+        "pipeline.serve.writer.Writer.flush",
+        "pipeline.serve.news.News._tell_all",
+    ],
+)
+def test_a_part_that_dies_ends_all_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setattr(part, fail)
+    with pytest.raises(ZeroDivisionError, match="by hand"):
+        watch(tmp_path)
+
+
+def test_a_web_server_that_ends_by_itself_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tick(self: Any, counter: int) -> bool:
+        return True  # as if it was to exit
+
+    monkeypatch.setattr("uvicorn.Server.on_tick", tick)
+    with pytest.raises(RuntimeError, match="the web server ended, and nobody had told it to"):
+        watch(tmp_path)
