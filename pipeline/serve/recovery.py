@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from pipeline.serve.store import EventStore
-from pipeline.serve.tables import events
+from pipeline.serve.tables import events, to_datetime, to_event, to_row
+from pipeline.serve.types import Event
 
 _LOG = logging.getLogger(__name__)
 
 
-def recover(store: EventStore) -> None:
+def recover(store: EventStore) -> list[Event]:
     """Ends open events at the time they were last seen, deletes unfinished files, and gives finished ones to their
     events, or deletes them where the event is gone. What was deleted shortly before is gone from all files then.
 
     For the one process that watches, before it begins to; it claims the store until that is closed.
+
+    Returns: the events that were open, with their ends.
 
     Raises:
         StoreError: another process watches, or the database cannot be read or written.
@@ -26,13 +32,18 @@ def recover(store: EventStore) -> None:
     store.files.remove_partial()
     with store.database.writing() as connection:
         rows = connection.execute(select(events).where(events.c.ended.is_(None))).all()
-        for row in rows:
-            seen = max(row.best, row.started + round(1e6 * (row.path[-1][0] if row.path else 0)))
-            connection.execute(update(events).where(events.c.id == row.id).values(ended=seen))
-    if rows:
-        _LOG.warning("%d events were open when Onsight ended: they end when they were last seen", len(rows))
+        ended = [replace(to_event(row), end=_last_seen(row)) for row in rows]
+        for each in ended:
+            connection.execute(update(events).where(events.c.id == each.id).values(to_row(each)))
+    if ended:
+        _LOG.warning("%d events were open when Onsight ended: they end when they were last seen", len(ended))
     _find_files(store)
     store.wipe()
+    return ended
+
+
+def _last_seen(row: Row[Any]) -> datetime:
+    return to_datetime(max(row.best, row.started + round(1e6 * (row.path[-1][0] if row.path else 0))))
 
 
 def _find_files(store: EventStore) -> None:

@@ -24,7 +24,7 @@ from pipeline.serve.opening import Opener
 from pipeline.serve.recovery import recover
 from pipeline.serve.registry import Registry
 from pipeline.serve.retention import Retention
-from pipeline.serve.rules import EVERYTHING, Rule
+from pipeline.serve.rules import EVERYTHING
 from pipeline.serve.store import EventStore
 from pipeline.serve.types import Event
 from pipeline.serve.web.app import create_app
@@ -57,6 +57,7 @@ def serve(
     eye = Eye(config)
     with ExitStack() as stack:
         store = _open_store(config, stack)
+        left = recover(store)
         retention = Retention(store, config.store.keep_for, config.store.max_size)
         stack.callback(retention.close)
         news = _open_news(config, store, stack)
@@ -68,6 +69,9 @@ def serve(
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))
         registry.configure(config.cameras)
+        news.watch(_rules_of(opener, cameras))
+        for event in left:
+            news.tell(event)
         others = (store, retention, news, server)
         attendant = _Attendant(cameras, registry, opener, news, reread, config, others)
         stack.callback(Worker(attendant, "attendant", stop.set).close)
@@ -80,7 +84,6 @@ def _open_store(config: ServeConfig, stack: ExitStack) -> EventStore:
     wanted = config.store
     store = EventStore(wanted.url.get_secret_value() if wanted.url else wanted.folder, wanted.folder)
     stack.callback(store.close)
-    recover(store)
     return store
 
 
@@ -116,8 +119,10 @@ def _with_notice(config: ServeConfig) -> WebSettings:
     return config.web.model_copy(update={"notice": recording_notice(days, days if config.store.clips else 0)})
 
 
-def _rules_of(rules: Sequence[Rule], camera: str) -> list[str]:
-    return [rule.name for rule in rules or (EVERYTHING,) if not rule.cameras or camera in rule.cameras]
+def _rules_of(opener: Opener, cameras: Cameras[CameraSpec]) -> dict[str, list[str]]:
+    """The names of each camera's rules."""
+    rules = opener.rules or (EVERYTHING,)
+    return {name: [rule.name for rule in rules if not rule.cameras or name in rule.cameras] for name in cameras.specs}
 
 
 class _Checked(Protocol):
@@ -146,7 +151,7 @@ class _Attendant:
             if (config := self.reread()) is not None:
                 self._take_over(config)
             status = self.cameras.attend()
-            self.news.watch({each.name: _rules_of(self.opener.rules, each.name) for each in status})
+            self.news.watch(_rules_of(self.opener, self.cameras))
             self.news.report(status)
 
     def _take_over(self, config: ServeConfig) -> None:

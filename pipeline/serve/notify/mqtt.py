@@ -98,8 +98,8 @@ class Mqtt:
         message = to_message(moment, event)
         self._happen(self._topics.events, message)
         self._happen(self._topics.happened(event.camera), {"event_type": moment, **message["data"]})
-        self._lasting[event.camera, event.rule] += 1 if moment == "started" else -1
-        lasts = self._lasting[event.camera, event.rule] > 0
+        lasting = self._lasting[event.camera, event.rule] + (1 if moment == "started" else -1)
+        self._lasting[event.camera, event.rule] = lasts = max(0, lasting)  # one may end that began before this process
         self._stand(self._topics.rule(event.camera, event.rule), ON if lasts else OFF)
         if thumbnail is not None:
             self._stand(self._topics.thumbnail(event.camera), thumbnail)

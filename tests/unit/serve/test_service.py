@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.models import tiny_detector
+from support.watching import after, event
 
 from pipeline.serve.config import ServeConfig
 from pipeline.serve.service import serve
+from pipeline.serve.store import EventStore
+from pipeline.serve.types import Event
 
 PATIENCE = 20.0
 
 
-def watch(folder: Path, tell: Callable[[str], None] = lambda url: None, **choices: Any) -> None:
+def watch(folder: Path, reread: Callable[[], Any] = lambda: None, **choices: Any) -> None:
     """Until it ends by itself."""
     values = {"model": tiny_detector(folder / "m.onnx"), "device": "cpu", "web": {"port": 0}, **choices}
     config = ServeConfig.model_validate({"store": {"folder": folder / "events"}, **values})
@@ -29,7 +34,7 @@ def watch(folder: Path, tell: Callable[[str], None] = lambda url: None, **choice
     timer = threading.Timer(PATIENCE, end)
     timer.start()
     try:
-        serve(config, stop, lambda: None, lambda url, eye: tell(url))
+        serve(config, stop, reread, lambda url, eye: None)
     finally:
         timer.cancel()
         assert not late.is_set(), "nothing ended it"
@@ -65,3 +70,18 @@ def test_a_web_server_that_ends_by_itself_ends_all(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("uvicorn.Server.on_tick", tick)
     with pytest.raises(RuntimeError, match="the web server ended, and nobody had told it to"):
         watch(tmp_path)
+
+
+def test_what_a_killed_process_left_open_is_told_as_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(EventStore(tmp_path / "events")) as store:
+        store.add(open_one := event(lasted=None))
+        store.add(event(1))
+    told: list[tuple[str, Event]] = []
+    hook = {"url": "http://127.0.0.1:1/", "secret": "whsec_" + "A" * 32}
+    monkeypatch.setattr(
+        "pipeline.serve.notify.webhook.Webhooks.tell", lambda self, moment, event, now: told.append((moment, event))
+    )
+    monkeypatch.setattr("pipeline.serve.service._Attendant._take_over", fail)
+    with pytest.raises(ZeroDivisionError):
+        watch(tmp_path, reread=lambda: told or None, webhooks={"home": hook})
+    assert told == [("ended", replace(open_one, end=after(1)))]
