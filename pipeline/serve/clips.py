@@ -29,6 +29,7 @@ from pipeline.serve.types import Event
 from pipeline.sinks.partial import finish, partial_path
 
 _MOST_TOLD = 1000  # events that wait for a packet
+_LONGEST_GAP = 60  # seconds from one packet to the next
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,25 +62,27 @@ class Clip:
         options = {"movflags": "faststart"}
         self._output = av.open(str(partial_path(path).absolute()), "w", format="mp4", container_options=options)
         self._stream = add_stream(self._output)
-        self._first: int | None = None
-        self._last = -1
+        self._before: int | None = None  # the time that the last packet had
+        self._at = 0  # and has in the clip
 
     def add(self, packet: Packet[Any]) -> None:
-        """Copies the packet; one without a time, or that does not come after the one before, is left out."""
+        """Copies the packet; one without a time is left out.
+
+        Where the camera's clock was set, back or far ahead, the packet follows at once on the one before.
+        """
         time = packet.dts if packet.dts is not None else packet.pts
-        if time is None:
+        if time is None or packet.time_base is None:
             return
-        if self._first is None:
-            self._first = time
-        gap = time - self._first - self._last
-        if gap <= 0:
-            return
-        self._last += gap
+        gap = 0 if self._before is None else time - self._before
+        if self._before is not None and not 0 < gap * packet.time_base <= _LONGEST_GAP:
+            gap = 1
+        self._before = time
+        self._at += gap
         copy = Packet(bytes(packet))  # the muxer changes the times of what it is given, and others need them
         copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
-        copy.dts = self._last
-        copy.pts = max(self._last, (time if packet.pts is None else packet.pts) - self._first)
-        copy.duration = packet.duration or gap  # players leave out a last picture that lasts no time
+        copy.dts = self._at
+        copy.pts = self._at + (0 if packet.pts is None else max(0, packet.pts - time))
+        copy.duration = packet.duration or gap or 1  # players leave out a last picture that lasts no time
         copy.stream = self._stream
         self._output.mux(copy)
 

@@ -41,8 +41,9 @@ class FrameEncoder:
         self._recorder = recorder
         self._picture: Picture | None = None
         self._encoder: VideoCodecContext | None = None
-        self._ticks = -1
-        self._key_frame_due = 0.0
+        self._pts = 0.0
+        self._ticks = 0  # the same, but that it always grows
+        self._key_frame_due = 0
 
     def add(self, image: Image, pts: float, at: float) -> None:
         """Takes the next frame.
@@ -57,11 +58,12 @@ class FrameEncoder:
             self._encoder = self._open(self._picture.width, self._picture.height)
         self._picture.fill(image)
         frame = self._picture.frame
-        self._ticks = max(round(pts / _TIME_BASE), self._ticks + 1)
+        self._ticks += max(1, round((pts - self._pts) / _TIME_BASE))
+        self._pts = pts
         frame.time_base, frame.pts = _TIME_BASE, self._ticks
-        frame.pict_type = PictureType.I if pts >= self._key_frame_due else PictureType.NONE
+        frame.pict_type = PictureType.I if self._ticks >= self._key_frame_due else PictureType.NONE
         if frame.pict_type == PictureType.I:
-            self._key_frame_due = pts + _KEY_FRAME_SECONDS
+            self._key_frame_due = self._ticks + round(_KEY_FRAME_SECONDS / _TIME_BASE)
         for packet in self._encoder.encode(frame):
             self._recorder.add(packet, at)
 
@@ -69,7 +71,7 @@ class FrameEncoder:
         """No pictures come for now: clips end, and what comes later does not continue them."""
         if self._encoder is not None:
             self._picture = self._encoder = None
-            self._key_frame_due = 0.0
+            self._key_frame_due = 0
             self._recorder.close()
 
     def _open(self, width: int, height: int) -> VideoCodecContext:

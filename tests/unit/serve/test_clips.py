@@ -260,6 +260,56 @@ def test_only_what_is_shown_as_it_is_sent_is_copied(target: int | str, altered: 
     assert copies(target, altered) is copied
 
 
+# Clocks that are set
+
+
+def seconds_of(path: Path) -> float:
+    with av.open(str(path)) as video:
+        return float(video.duration or 0) / av.time_base
+
+
+@pytest.mark.parametrize("jump", [-1000.0, -0.5, 10000.0])
+def test_a_camera_whose_clock_is_set_has_whole_clips(yard: Yard, jump: float) -> None:
+    """The recorder gets packets as from a camera whose clock jumps at 4 s."""
+    add, clock = yard.recorder.add, SimpleNamespace(ahead=0)
+
+    def jumping(packet: Any, at: float) -> None:
+        packet.dts, packet.pts = packet.dts + clock.ahead, packet.pts + clock.ahead
+        add(packet, at)
+
+    yard.recorder.add = jumping  # type: ignore[method-assign]
+    yard.until(3)
+    begun = begin(yard, 3)
+    yard.until(4)
+    clock.ahead = round(jump * 90000)
+    yard.until(5)
+    end(yard, begun, 5)
+    yard.until(7)
+    path = yard.clip(begun)
+    assert path is not None
+    shown = greys(path)
+    assert len(shown) == pytest.approx(51, abs=2)
+    assert shown == sorted(shown)
+    assert seconds_of(path) == pytest.approx(5, abs=0.3)
+
+
+def test_frames_whose_time_goes_back_have_whole_clips(yard: Yard) -> None:
+    add = yard.encoder.add
+    yard.encoder.add = lambda image, pts, at: add(image, pts if pts < 4 else pts - 1000, at)  # type: ignore[method-assign]
+    yard.until(5.5)
+    begun = begin(yard, 5.5)
+    yard.until(8)
+    end(yard, begun, 8)
+    yard.until(10)
+    path = yard.clip(begun)
+    assert path is not None
+    shown = greys(path)
+    assert shown[0] == pytest.approx(30, abs=3)  # there are key frames behind the jump, too
+    assert len(shown) == pytest.approx(61, abs=2)
+    assert seconds_of(path) == pytest.approx(6, abs=0.3)
+    assert yard.partial() == []
+
+
 # On a thread of its own
 
 
