@@ -73,6 +73,10 @@ class SecondModel:
         then_N = tuple(objects[row].answer if row in objects else None for row in range(len(found)))
         return replace(recognised, results=replace(found, then_N=then_N))
 
+    def forget(self, stream: int) -> None:
+        """No frame of this source comes any more."""
+        self._tracks.pop(stream, None)
+
     def _objects(
         self, found: Detections, stream: int, pts: float, keep_N: NDArray[np.bool_]
     ) -> Iterator[tuple[int, _Object]]:

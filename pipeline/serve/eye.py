@@ -65,6 +65,13 @@ class Eye:
             stages.append(SceneCounter({stream: places}, LOST_AFTER))
         return stages
 
+    def forget(self, stream: int) -> None:
+        """The camera whose frames carry this number has gone."""
+        if self.gate is not None:
+            self.gate.forget(stream)
+        if self._second is not None:
+            self._second.forget(stream)
+
     def redactor(self) -> Redactor:
         return Redactor(self.config.hides, self.config.redact_style)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.errors import ConfigError
 from pipeline.mask import Masked, read_masks, settle_masks
@@ -51,7 +52,8 @@ class Opener:
         stages = self.eye.stages(stream, self._places(spec, camera.name))
         hides = spec.masks is not None or self.eye.config.hides
         sinks = (self.live.sink(name), self._memory(name, target, hides))
-        return Watched(name, source, lambda: camera.health, stages, self.eye.redactor(), self.eye.overlay(), sinks)
+        redact, overlay, forget = self.eye.redactor(), self.eye.overlay(), partial(self.eye.forget, stream)
+        return Watched(name, source, lambda: camera.health, stages, redact, overlay, sinks, forget)
 
     def _places(self, spec: CameraSpec, source: str) -> Places | None:
         if spec.zones is None:

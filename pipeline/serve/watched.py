@@ -29,6 +29,7 @@ class Watched:
         health: how it is now, by `time.monotonic`.
         stages, redact, overlay: as in `stream.journey`.
         sinks: get every frame that is shown.
+        forget: called when the camera has been closed.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Watched:
     redact: Callable[[Recognised], Redacted | None]
     overlay: Callable[[Redacted], Annotated]
     sinks: Sequence[Sink]
+    forget: Callable[[], None] = lambda: None
     dropped: Callable[[], int] = lambda: 0
     tally: Tally = field(init=False)
     rate: Rate = field(default_factory=Rate)
@@ -78,7 +80,10 @@ class Watched:
         """
         with self._lock:
             self._closed = True
-            close_all((sink, True) for sink in self.sinks)
+            try:
+                close_all((sink, True) for sink in self.sinks)
+            finally:
+                self.forget()
 
     def status(self) -> CameraStatus:
         """How it is now; called by any thread."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,20 @@ def test_frames_at_which_the_model_does_not_look_repeat_its_last_answer(store, m
         watched.take(recognise([gate(frame)])[0])
     assert (watched.tally.frames, watched.tally.looked) == (4, 2)
     assert shown.counts == [1, 1, 1, 1]
+
+
+def test_what_is_known_of_a_camera_goes_with_it(store, models, classifier_path) -> None:
+    open_camera = opener(store, models, cut=None, every=2, track=True, then=classifier_path)
+    gate, (recognise,), second = open_camera.eye.gate, open_camera.eye.recognisers, open_camera.eye._second
+    assert gate is not None
+    assert second is not None
+    for stream in range(3):
+        watched = open_camera("yard", spec(), stream)
+        for frame in frames(3):
+            watched.take(recognise([gate(replace(frame, stream=stream))])[0])
+        assert (set(gate._sources), set(second._tracks)) == ({stream}, {stream})
+        watched.close()
+    assert (len(gate._sources), len(second._tracks)) == (0, 0)
 
 
 @pytest.mark.parametrize("gate", [{"every": 2}, {"motion_gate": True}])
