@@ -195,6 +195,9 @@ class LiveSink:
         """The camera gives no pictures: who begins to watch is not shown an old one."""
         self._live.forget(self._camera)
 
+    def end(self) -> None:
+        """Nothing here takes its time."""
+
     def close(self, whole: bool = True) -> None:
         """Viewers wait for the next frame of this camera."""
         self._live.forget(self._camera)

@@ -13,6 +13,7 @@ from pipeline.channel import Worker
 from pipeline.serve.clips import Recorder
 from pipeline.sources.live import Timing, hide_credentials
 from pipeline.sources.probe import TIMEOUT, video_stream
+from pipeline.types import Image
 
 _CODECS = frozenset({"h264", "hevc", "av1"})  # those that an mp4 holds and browsers play
 _PATIENCE = 1.0  # seconds; a read from a camera that has gone silent cannot be interrupted
@@ -44,6 +45,13 @@ class PacketReader:
         self._name = hide_credentials(url)
         self._recorder = recorder
         self._worker = Worker(self._read, f"packets of {self._name}")
+
+    def add(self, image: Image, pts: float) -> None:
+        """Does without the frame; raises what ended the reader, if something did."""
+        self._worker.check()
+
+    def pause(self) -> None:
+        """Does nothing: the second connection is lost by itself, or goes on."""
 
     def end(self) -> None:
         """Tells the connection to end, and does not wait."""

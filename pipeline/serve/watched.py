@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from pipeline.serve.rate import Rate
 from pipeline.serve.types import CameraStatus
@@ -17,6 +18,16 @@ from pipeline.stream import finish
 from pipeline.tally import Tally
 from pipeline.trip import Stage
 from pipeline.types import Annotated, Recognised, Redacted  # noqa: TID251 - passes it on
+
+
+class CameraSink(Sink, Protocol):
+    """A sink of one camera, which may be lost and come back."""
+
+    def pause(self) -> None:
+        """No pictures come for now. May be called again and again."""
+
+    def end(self) -> None:
+        """Closing comes soon: what takes its time to end begins to. Does not wait."""
 
 
 @dataclass(eq=False)
@@ -38,7 +49,7 @@ class Watched:
     stages: Sequence[Stage]
     redact: Callable[[Recognised], Redacted | None]
     overlay: Callable[[Redacted], Annotated]
-    sinks: Sequence[Sink]
+    sinks: Sequence[CameraSink]
     forget: Callable[[], None] = lambda: None
     dropped: Callable[[], int] = lambda: 0
     tally: Tally = field(init=False)
@@ -65,12 +76,12 @@ class Watched:
         """Tells the sinks that no pictures come for now."""
         with self._lock:
             for sink in () if self._closed else self.sinks:
-                getattr(sink, "pause", lambda: None)()
+                sink.pause()
 
     def end(self) -> None:
         """Closing comes soon: what takes its time to end begins to."""
         for sink in self.sinks:
-            getattr(sink, "end", lambda: None)()
+            sink.end()
 
     def close(self) -> None:
         """Closes the sinks, all of them; frames that come later are shown no more.

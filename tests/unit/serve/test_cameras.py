@@ -73,6 +73,8 @@ class One:
     def pause(self) -> None:
         self.shown.paused.append(self.name)
 
+    def end(self) -> None: ...
+
     def close(self, whole: bool = True) -> None:
         self.closed = True
         self.shown.closed.append(self.name)

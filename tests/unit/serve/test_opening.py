@@ -200,6 +200,10 @@ class Shown:
         assert isinstance(item.results, Detections)
         self.counts.append(len(item.results.boxes_N4))
 
+    def pause(self) -> None: ...
+
+    def end(self) -> None: ...
+
     def close(self, whole: bool = True) -> None: ...
 
 

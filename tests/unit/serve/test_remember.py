@@ -1,13 +1,17 @@
 import time
+from collections import deque
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 
+import pytest
 from support.watching import count_frames, shown
 
 from pipeline.serve.clips import Cut, Recorder
 from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.memory import Memory
+from pipeline.serve.packets import PacketReader
 from pipeline.serve.remember import MemorySink
 from pipeline.serve.store import EventStore
 from pipeline.types import Annotated
@@ -62,3 +66,17 @@ def test_the_start_is_when_it_was_decoded(tmp_path):
         sink.write(late)
         assert (datetime.now(UTC) - told[0].start).total_seconds() >= 60
         sink.close()
+
+
+def test_a_fault_of_the_reader_of_packets_is_raised_where_frames_are_given(tmp_path, monkeypatch):
+    def fail(self, stop) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(PacketReader, "_read", fail)
+    with closing(EventStore(tmp_path)) as store:
+        recorder = Recorder("yard", store)
+        sink = MemorySink(Memory("yard", (), store, recorder), lambda event: None, PacketReader("rtsp://a/", recorder))
+        with pytest.raises(ZeroDivisionError):
+            deque(sink.write(fresh(number)) for number in count())
+        with pytest.raises(ZeroDivisionError):
+            sink.close()
