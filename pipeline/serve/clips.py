@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,18 +71,18 @@ class Clip:
 
         Where the camera's clock was set, back or far ahead, the packet follows at once on the one before.
         """
-        time = packet.dts if packet.dts is not None else packet.pts
-        if time is None or packet.time_base is None:
+        own = packet.dts if packet.dts is not None else packet.pts
+        if own is None or packet.time_base is None:
             return
-        gap = 0 if self._before is None else time - self._before
+        gap = 0 if self._before is None else own - self._before
         if self._before is not None and not 0 < gap * packet.time_base <= _LONGEST_GAP:
             gap = 1
-        self._before = time
+        self._before = own
         self._at += gap
         copy = Packet(bytes(packet))  # the muxer changes the times of what it is given, and others need them
         copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
         copy.dts = self._at
-        copy.pts = self._at + (0 if packet.pts is None else max(0, packet.pts - time))
+        copy.pts = self._at + (0 if packet.pts is None else max(0, packet.pts - own))
         copy.duration = packet.duration or gap or 1  # players leave out a last picture that lasts no time
         copy.stream = self._stream
         self._output.mux(copy)
@@ -134,7 +135,7 @@ class Recorder:
 
     def connect(self, add_stream: AddStream) -> None:
         """A stream begins. What follows does not fit to what came before: clips end there."""
-        self.close()
+        self._finish_all()
         self._ring.clear()
         self._add_stream = add_stream
 
@@ -151,6 +152,11 @@ class Recorder:
 
     def close(self) -> None:
         """Finishes the clips that are being written: no packet follows, or not before the next `connect`."""
+        self._finish_all()
+        now = time.time()
+        self._takes = {name: take for name, take in self._takes.items() if take.until >= now}  # the others get none
+
+    def _finish_all(self) -> None:
         self._listen()
         for take in list(self._takes.values()):
             if take.clip is not None:

@@ -17,6 +17,7 @@ from pipeline.serve.notify.webhook import Webhooks
 from pipeline.serve.types import CameraStatus, Event
 
 _EVERY = 0.25  # seconds
+_MOST = 10_000  # events that wait to be told
 _PATIENCE = 1.0  # seconds; a receiver that answers slowly is not waited for at the end: it gets the message again
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class News:
         self._webhooks = webhooks
         self._mqtt = mqtt
         self._thumbnail = thumbnail
-        self._events: deque[Event] = deque()
+        self._events: deque[Event] = deque(maxlen=_MOST)
+        self._lost = 0  # of them, as too many waited
         self._told = ""
         if mqtt is not None:
             mqtt.start()
@@ -52,6 +54,10 @@ class News:
     def tell(self, event: Event) -> None:
         """An event has begun or, with its `end`, ended. Returns at once."""
         self.check()
+        if len(self._events) == self._events.maxlen:
+            if not self._lost:
+                _LOG.error("notifications are lost: too many wait")
+            self._lost += 1
         self._events.append(event)
 
     def watch(self, rules: Mapping[str, Sequence[str]]) -> None:
@@ -94,6 +100,9 @@ class News:
             if self._webhooks is not None:
                 with self._surviving():
                     self._webhooks.tell(moment, event, time.time())
+        if self._lost:
+            _LOG.warning("%d notifications were lost", self._lost)
+            self._lost = 0
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:

@@ -173,6 +173,16 @@ def test_an_event_before_the_first_packet_waits_for_it(yard: Yard) -> None:
     assert count_frames(path) == 10
 
 
+def test_an_event_that_has_ended_before_its_first_packet_has_its_clip(yard: Yard) -> None:
+    """As where frames wait for the encoder."""
+    begun = begin(yard, 0)
+    end(yard, begun, 0.5)
+    yard.until(3)
+    path = yard.clip(begun)
+    assert path is not None
+    assert count_frames(path) == pytest.approx(17, abs=1)
+
+
 def test_packets_that_come_when_all_is_over_make_no_clip(yard: Yard) -> None:
     begun = begin(yard, -60)
     end(yard, begun, -50)

@@ -95,6 +95,29 @@ def test_a_full_disk_costs_webhooks_alone(hooks, caplog):
     assert set(caplog.messages) == {"notifications: the disk is full"}
 
 
+def test_of_too_many_that_wait_the_oldest_are_lost(monkeypatch, caplog):
+    monkeypatch.setattr("pipeline.serve.news._MOST", 5)
+    reached, goes_on = threading.Event(), threading.Event()
+
+    class Hanging(Broker):
+        def tell(self, moment, event, thumbnail) -> None:
+            reached.set()
+            assert goes_on.wait(PATIENCE)
+            super().tell(moment, event, thumbnail)
+
+    broker = Hanging()
+    news = News(None, broker, lambda event: None)
+    all_of_them = [event(number) for number in range(21)]
+    news.tell(all_of_them[0])
+    assert reached.wait(PATIENCE)
+    for each in all_of_them[1:]:
+        news.tell(each)
+    goes_on.set()
+    news.close()
+    assert [told[1] for told in broker.told] == [each.id for each in (all_of_them[0], *all_of_them[-5:])]
+    assert caplog.messages == ["notifications are lost: too many wait", "15 notifications were lost"]
+
+
 def test_a_fault_is_raised_where_it_is_asked_for():
     class Broken(Broker):
         def tell(self, moment, event, thumbnail) -> None:
