@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Self, TypeVar
+
+from pipeline.lane import Lane
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,18 +25,6 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 _POLL = 0.2  # seconds; waits are woken by each other, this is how soon they see `stop`
 _JOIN = 5.0  # seconds; a thread that is in a call that cannot be interrupted may outlast it
-
-
-@dataclass(eq=False)
-class Lane(Generic[T]):
-    """The way of one source's items; `dropped` counts those that nobody took."""
-
-    newest: bool
-    capacity: int
-    items: deque[T] = field(default_factory=deque)
-    done: bool = False
-    dropped: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)  # what its source sees
 
 
 class Channel(Generic[T, R]):
@@ -114,15 +102,17 @@ class Channel(Generic[T, R]):
         batch: int = 1,
         gate: Callable[[T], T] | None = None,
         ahead: int | None = None,
+        wait: float = 0.0,
     ) -> Iterator[R]:
-        """Runs each worker on a thread of its own, on up to `batch` items at a time (those that are there: it never
-        waits for more), and yields their results in order.
+        """Runs each worker on a thread of its own, on up to `batch` items at a time, and yields their results in order.
 
         Args:
             gate: what a worker gets of an item. It sees items one at a time, in order, as they are taken, and none that
                 was dropped; all threads wait for it.
             ahead: how many calls may be under way, or have ended before their results are asked for; None: one more
                 than there are workers, enough to overlap and few enough to stay fresh.
+            wait: seconds, at most, for which items of live sources wait for those of other live sources that are due
+                meanwhile. An item of a file waits for nothing.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
@@ -130,7 +120,7 @@ class Channel(Generic[T, R]):
         self._gate = gate
         ahead = ahead or len(workers) + 1
         for number, worker in enumerate(workers):
-            self._spawn(f"onsight worker {number}", self._work, worker, batch, ahead)
+            self._spawn(f"onsight worker {number}", self._work, worker, batch, ahead, wait)
         while (results := self._next_results()) is not None:
             yield from results
 
@@ -184,39 +174,54 @@ class Channel(Generic[T, R]):
 
     def _put(self, lane: Lane[T], item: T) -> bool:
         with self._lock:
-            while len(lane.items) >= lane.capacity and not lane.newest and not self._cancelled:
+            while lane.full and not lane.newest and not self._cancelled:
                 self._room_in_lane.wait(_POLL)
             if self._cancelled or (lane.newest and lane.stop.is_set()):
                 return False
-            if len(lane.items) >= lane.capacity:
-                lane.items.popleft()
-                lane.dropped += 1
-            lane.items.append(item)
+            lane.put(item, _now())
             self._work_to_do.notify()
             return True
 
-    def _work(self, worker: Callable[[list[T]], list[R]], batch: int, ahead: int) -> None:
+    def _work(self, worker: Callable[[list[T]], list[R]], batch: int, ahead: int, wait: float) -> None:
         with self._ending():
-            while (job := self._next_job(batch, ahead)) is not None:
+            while (job := self._next_job(batch, ahead, wait)) is not None:
                 ticket, items = job
                 results = worker(items)
                 with self._lock:
                     self._results[ticket] = results
                     self._result_ready.notify()
 
-    def _next_job(self, batch: int, ahead: int) -> tuple[int, list[T]] | None:
+    def _next_job(self, batch: int, ahead: int, wait: float) -> tuple[int, list[T]] | None:
+        until: float | None = None  # what was found waits for others until then
         with self._lock:
             while not self._cancelled:
+                pause = _POLL
                 waiting = any(lane.items for lane in self._lanes)
                 if waiting and self._taken - self._given < ahead:
-                    items = self._take(batch)
-                    self._taken += 1
-                    self._room_in_lane.notify_all()
-                    return self._taken - 1, items
-                if not waiting and self._exhausted():
-                    break
-                self._work_to_do.wait(_POLL)
+                    until = _now() + wait if until is None else until
+                    pause = self._pause(batch, until)
+                    if not pause:
+                        items = self._take(batch)
+                        self._taken += 1
+                        self._room_in_lane.notify_all()
+                        return self._taken - 1, items
+                else:
+                    until = None
+                    if not waiting and self._exhausted():
+                        break
+                self._work_to_do.wait(pause)
         return None
+
+    def _pause(self, batch: int, until: float) -> float:
+        """Seconds to wait for more: until `until`, where live sources alone have given items, fewer than `batch`, and
+        others are due; else 0.
+        """
+        if (now := _now()) >= until:
+            return 0.0
+        ready = [lane for lane in self._lanes if lane.items]
+        if len(ready) >= batch or not all(lane.newest for lane in ready):
+            return 0.0
+        return until - now if any(lane.expects(now, until) for lane in self._lanes) else 0.0
 
     def _take(self, batch: int) -> list[T]:
         """Up to `batch` items, one from each lane in turn."""
@@ -249,6 +254,11 @@ class Channel(Generic[T, R]):
     def _wake_all(self) -> None:
         for condition in (self._work_to_do, self._room_in_lane, self._result_ready):
             condition.notify_all()
+
+
+def _now() -> float:
+    """Seconds; the clock that a test may turn."""
+    return time.monotonic()
 
 
 class Worker:

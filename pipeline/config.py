@@ -67,6 +67,7 @@ PathText = Annotated[str, BeforeValidator(_text)]
 Scores = Annotated[Mapping[str, Fraction01], BeforeValidator(_scores)]
 Duration = Annotated[float, BeforeValidator(lambda value: seconds(str(value))), Field(ge=0)]
 """Seconds; as text with units, too: `30s`, `1h30m`, `14d`."""
+BatchWait = Annotated[Annotated[Duration, Field(le=1)] | None, BeforeValidator(_unless_auto)]
 Tiles = Annotated[tuple[int, int], BeforeValidator(parse_tiles)]
 Sources = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 Workers = Annotated[Annotated[int, Field(gt=0, le=64)] | None, BeforeValidator(_unless_auto)]
@@ -97,6 +98,7 @@ class Recognition(BaseModel):
     draw: bool = True
     status: bool = False
     batch: Batch = None
+    batch_wait: BatchWait = None
     cuda_graph: bool = False
 
     @property
@@ -115,6 +117,8 @@ class Recognition(BaseModel):
             raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
         if self.motion_threshold is not None and not self.motion_gate:
             raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
+        if self.batch_wait and (self.batch or 1) == 1:
+            raise ConfigError("'batch_wait' needs 'batch', 2 or more: how many frames may share an inference")
         if self.cuda_graph and self.device not in ("auto", "cuda"):
             raise ConfigError(f"'cuda_graph' does not go with the device {self.device}: it is for --device cuda")
         if self.gated and self.hides:

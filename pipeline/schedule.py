@@ -12,6 +12,7 @@ DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay
 _MOST_WORKERS = 8  # one decoder feeds no more; each worker costs memory for a frame and an inference
 _GPU_BATCH = 8
 _GPU_WORKERS = 4  # while one batch infers, others are resized, copied and looked through
+_GPU_WAIT = 0.005  # seconds: what a camera's picture may get older, for an inference less
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Schedule:
         mode: what it is made for.
         workers: infer side by side.
         batch: frames that share an inference at most.
+        wait: seconds, at most, for which a camera's frame waits for those of others, to share an inference.
         waiting: frames of a file that are decoded ahead.
         ahead: inferences that are under way, or have ended before the caller wants their results.
         model: threads that share the work of one inference; `encode`: of a video's encoder; `opencv`: of its own pool.
@@ -30,6 +32,7 @@ class Schedule:
     mode: Literal["throughput", "latency"]
     workers: int
     batch: int
+    wait: float
     waiting: int
     ahead: int
     model: int
@@ -38,29 +41,39 @@ class Schedule:
 
 
 def plan(
-    *, latency: bool, gpu: bool, workers: int | None = None, batch: int | None = None, cores: int | None = None
+    *,
+    latency: bool,
+    gpu: bool,
+    workers: int | None = None,
+    batch: int | None = None,
+    wait: float | None = None,
+    cameras: int = 0,
+    cores: int | None = None,
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and a GPU is given
-    batches, two to four at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and none
-    waits in a queue.
+    batches, two to four at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and
+    none waits in a queue; a GPU is given the newest ones of several cameras together.
 
     Args:
-        workers, batch: None: as the mode and the device want it.
+        workers, batch, wait: None: as the mode and the device want it.
+        cameras: how many live sources share the model.
         cores: None: those of this process.
     """
     cores = cores or available_cores()
+    together = max(1, min(cameras, _GPU_BATCH)) if latency else _GPU_BATCH
+    most = batch or (together if gpu else 1)
     if latency:
-        workers, batch = workers or 1, batch or 1
-        waiting, ahead = batch, workers
+        workers = workers or 1
+        waiting, ahead = batch or 1, workers
     else:
         workers = workers or (max(2, min(cores // 2, _GPU_WORKERS)) if gpu else min(cores, _MOST_WORKERS))
-        batch = batch or (_GPU_BATCH if gpu else 1)
-        waiting, ahead = max(4, batch), workers + 1
+        waiting, ahead = max(4, most), workers + 1
     threads = 1 if gpu else max(1, cores // workers)
     return Schedule(
         mode="latency" if latency else "throughput",
         workers=workers,
-        batch=batch,
+        batch=most,
+        wait=(_GPU_WAIT if gpu else 0.0) if wait is None else wait,
         waiting=waiting,
         ahead=ahead,
         model=threads,

@@ -62,7 +62,8 @@ def journey(
             for lane in _lanes(sources)
         }
         try:
-            for recognised in channel.process(recognisers, plan.batch, gate and watch("gate", gate), plan.ahead):
+            gate = gate and watch("gate", gate)
+            for recognised in channel.process(recognisers, plan.batch, gate, plan.ahead, plan.wait):
                 annotated = finish(recognised, stages, redact, overlay, tallies[recognised.frame.stream])
                 if annotated is not None:
                     yield annotated

@@ -62,9 +62,9 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
     for stream, spec in enumerate(config.sources):
         sources.append(open_source(spec, stream, decode_threads=schedule.DECODE_THREADS, decoder=config.decoder))
         stack.callback(sources[-1].close)
-    live = any(source.media.live for source in sources)
+    live = sum(source.media.live for source in sources)
     _refuse_images(config, sources)
-    threads = _schedule(config, live, gpu=False).model
+    threads = _schedule(config, live).model
     if model is None:
         model = OnnxModel(config.model, config.device, threads, cuda_graph=config.cuda_graph)
     if config.heatmap and model.contract.task == "classify":
@@ -85,7 +85,7 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
         settled = settle_zones(zones, model.contract.labels, settings.classes, names)
         stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
     hider = open_hider(config, model, threads)
-    plan = _schedule(config, live, gpu=model.device != "cpu")
+    plan = _schedule(config, live, model)
     for each in (model, hider):
         if each is not None:
             each.prepare(plan.batch)
@@ -116,13 +116,23 @@ def open_hider(config: Recognition, model: OnnxModel, threads: int) -> OnnxModel
     return OnnxModel(config.redact_model, model.device, threads, cuda_graph=config.cuda_graph)
 
 
-def _schedule(config: RunConfig, live: bool, gpu: bool) -> schedule.Schedule:
-    latency = live if config.mode == "auto" else config.mode == "latency"
+def _schedule(config: RunConfig, live: int, model: OnnxModel | None = None) -> schedule.Schedule:
+    """`live`: how many sources are live. Without a model, that of one on the CPU."""
+    latency = live > 0 if config.mode == "auto" else config.mode == "latency"
     if latency and (config.workers or 1) > 1:
         raise ConfigError(
             "one worker has all cores in the mode latency, which live sources have: add --mode throughput"
         )
-    return schedule.plan(latency=latency, gpu=gpu, workers=config.workers, batch=config.batch)
+    if model is None:
+        return schedule.plan(latency=latency, gpu=False, workers=config.workers)
+    return schedule.plan(
+        latency=latency,
+        gpu=model.device != "cpu",
+        workers=config.workers,
+        batch=config.batch or model.contract.input.batch,
+        wait=config.batch_wait,
+        cameras=live,
+    )
 
 
 def open_gate(config: Recognition) -> Gate | None:

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from itertools import count
 from typing import Generic, TypeVar
 
-from pipeline.channel import Channel, Lane
+from pipeline.channel import Channel
 from pipeline.errors import ConfigError
+from pipeline.lane import Lane
 from pipeline.serve.types import CameraStatus
 from pipeline.serve.watched import Watched
 from pipeline.types import Frame, Recognised
@@ -28,8 +29,9 @@ class Cameras(Generic[S]):
         open_camera: makes a camera of its name, its spec and the number that its frames carry as `stream`; raises
             ConfigError where the spec does not fit. It does not wait for the camera.
         recognisers: as in `stream.journey`.
-        batch: frames of several cameras that share an inference, if they are there.
         gate: as in `stream.journey`.
+        batch: frames of several cameras that share an inference, at most.
+        wait: seconds, at most, for which a frame waits for those of other cameras that are due.
     """
 
     def __init__(
@@ -37,13 +39,14 @@ class Cameras(Generic[S]):
         open_camera: Callable[[str, S, int], Watched],
         recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
         stop: threading.Event,
-        batch: int = 1,
         gate: Callable[[Frame], Frame] | None = None,
+        batch: int = 1,
+        wait: float = 0.0,
     ) -> None:
         self._open = open_camera
         self._recognisers = recognisers
-        self._batch = batch
         self._gate = gate
+        self._batch, self._wait = batch, wait
         self._numbers = count()
         self._lock = threading.RLock()  # one change at a time
         self._specs: dict[str, S] = {}
@@ -136,7 +139,7 @@ class Cameras(Generic[S]):
         """
         try:
             with self._channel as channel:
-                for recognised in channel.process(self._recognisers, self._batch, self._gate):
+                for recognised in channel.process(self._recognisers, self._batch, self._gate, wait=self._wait):
                     watched, _ = self._watched.get(recognised.frame.stream, (None, None))
                     if watched is not None:
                         watched.take(recognised)

@@ -23,11 +23,14 @@ from pipeline.zones import Places
 class Eye:
     """Opens the model, and makes the stages of each camera.
 
+    Args:
+        cameras: how many there will be, as far as that is known.
+
     Raises:
         OnsightError: the model cannot be used, or a setting does not fit it.
     """
 
-    def __init__(self, config: Recognition) -> None:
+    def __init__(self, config: Recognition, cameras: int = 0) -> None:
         config.check()
         self.config = config
         plan = schedule.plan(latency=True, gpu=False)
@@ -35,14 +38,22 @@ class Eye:
         self.settings = settle_recognition(config, self.model.contract)
         self._hider = open_hider(config, self.model, plan.model)
         self._second = open_second(config, self.model, self.settings, plan.model) if config.then else None
+        self.plan = schedule.plan(
+            latency=True,
+            gpu=self.model.device != "cpu",
+            batch=config.batch or self.model.contract.input.batch,
+            wait=config.batch_wait,
+            cameras=cameras,
+        )
 
     @cached_property
     def recognisers(self) -> Sequence[Callable[[list[Frame]], list[Recognised]]]:
-        plan = schedule.plan(latency=True, gpu=self.model.device != "cpu", batch=self.config.batch)
         for model in (self.model, self._hider):
             if model is not None:
-                model.prepare(plan.batch)
-        return [hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(plan.workers)]
+                model.prepare(self.plan.batch)
+        return [
+            hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(self.plan.workers)
+        ]
 
     @cached_property
     def gate(self) -> Gate | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import signal
 import threading
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from pipeline import channel as channel_module
-from pipeline.channel import Channel, Lane
+from pipeline.channel import Channel
+from pipeline.lane import Lane
 
 PATIENCE = 5.0  # seconds; a wait that lasts longer has hung
 
@@ -284,6 +286,143 @@ def test_a_source_that_is_fed_after_the_end_is_told_to_end() -> None:
 
 def test_without_sources_there_is_nothing() -> None:
     assert list(through([], [same])) == []
+
+
+# Batches of several cameras
+
+
+class Studio:
+    """Cameras that give what the test says, at the time that it says, to one worker.
+
+    Before that, each has given a frame, -1, at 0 s and at 1 s: the next ones are due at 2 s.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cameras: int, batch: int, wait: float) -> None:
+        self.batches: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self._now = 0.0
+        monkeypatch.setattr(channel_module, "_now", lambda: self._now)
+        self._queues = [queue.SimpleQueue[int | None]() for _ in range(cameras)]
+        self._put = threading.Semaphore(0)
+        self._channel = Channel[int, int](threading.Event())
+        self.lanes = [
+            self._channel.feed(lambda stop, items=items: self._give(items), newest=True) for items in self._queues
+        ]
+        for self._now in (0.0, 1.0):
+            for camera in range(cameras):
+                self._queues[camera].put(-1)
+                assert self._put.acquire(timeout=PATIENCE)
+        for lane in self.lanes:
+            lane.items.clear()
+        self._consumer = threading.Thread(target=self._consume, args=(batch, wait))
+        self._consumer.start()
+
+    def _give(self, items: queue.SimpleQueue[int | None]) -> Iterator[int]:
+        while (item := items.get()) is not None:
+            yield item
+            self._put.release()
+
+    def _consume(self, batch: int, wait: float) -> None:
+        with self._channel as channel:
+            list(channel.process([lambda items: self.batches.put(items) or items], batch, wait=wait))
+
+    def at(self, now: float, camera: int, item: int) -> None:
+        """Returns when the item lies in its lane."""
+        self._now = now
+        self._queues[camera].put(item)
+        assert self._put.acquire(timeout=PATIENCE)
+
+    def taken(self) -> list[int]:
+        """The next batch."""
+        return self.batches.get(timeout=PATIENCE)
+
+    def nothing_is_taken(self) -> bool:
+        time.sleep(0.02)  # a worker that does not wait takes it meanwhile
+        return self.batches.empty()
+
+    def end(self) -> None:
+        for items in self._queues:
+            items.put(None)
+        self._consumer.join(PATIENCE)
+        assert not self._consumer.is_alive()
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Studio]]:
+    made: list[Studio] = []
+
+    def make(cameras: int = 2, batch: int = 4, wait: float = 100.0) -> Studio:
+        made.append(Studio(monkeypatch, cameras, batch, wait))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
+
+
+def test_frames_of_cameras_wait_for_each_other_and_share_a_batch(studio: Callable[..., Studio]) -> None:
+    cameras = studio(3)
+    cameras.at(2.0, 0, 10)
+    cameras.at(2.1, 2, 12)
+    assert cameras.nothing_is_taken()
+    cameras.at(2.2, 1, 11)
+    assert cameras.taken() == [10, 11, 12]
+
+
+def test_no_frame_waits_once_the_batch_is_full(studio: Callable[..., Studio]) -> None:
+    cameras = studio(3, batch=2)
+    cameras.at(2.0, 0, 10)
+    assert cameras.nothing_is_taken()
+    cameras.at(2.0, 1, 11)
+    assert cameras.taken() == [10, 11]
+
+
+def test_a_newer_frame_takes_the_place_of_the_one_that_waits(studio: Callable[..., Studio]) -> None:
+    cameras = studio()
+    cameras.at(2.0, 0, 10)
+    assert cameras.nothing_is_taken()
+    cameras.at(2.1, 0, 20)
+    cameras.at(2.1, 1, 21)
+    assert cameras.taken() == [20, 21]
+    assert cameras.lanes[0].dropped == 1 + 1  # and one of those before
+
+
+def test_a_camera_that_is_not_due_is_not_waited_for(studio: Callable[..., Studio]) -> None:
+    cameras = studio(wait=0.5)
+    cameras.at(1.4, 0, 10)
+    assert cameras.taken() == [10]
+
+
+def test_a_camera_without_a_frame_for_longer_than_usual_is_not_waited_for(studio: Callable[..., Studio]) -> None:
+    cameras = studio()
+    cameras.at(3.5, 0, 10)
+    assert cameras.taken() == [10]
+
+
+def test_a_camera_that_has_ended_is_not_waited_for(studio: Callable[..., Studio]) -> None:
+    cameras = studio()
+    cameras.lanes[1].stop.set()
+    cameras.at(2.0, 0, 10)
+    assert cameras.taken() == [10]
+
+
+def test_the_wait_has_an_end(studio: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras = studio(wait=0.02)
+    began = time.monotonic()
+    monkeypatch.setattr(channel_module, "_now", lambda: 2.0 + time.monotonic() - began)
+    cameras._queues[0].put(10)
+    assert cameras.taken() == [10]
+
+
+def test_without_a_wait_a_batch_takes_what_is_there(studio: Callable[..., Studio]) -> None:
+    cameras = studio(wait=0.0)
+    cameras.at(2.0, 0, 10)
+    assert cameras.taken() == [10]
+
+
+def test_frames_of_a_file_do_not_wait_for_cameras(studio: Callable[..., Studio]) -> None:
+    cameras = studio()
+    cameras._channel.feed(lambda stop: iter([7]), newest=False)
+    assert cameras.taken() == [7]
 
 
 # The gate

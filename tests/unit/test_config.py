@@ -31,7 +31,7 @@ def test_what_is_not_said_has_a_default() -> None:
     config = build_config(NEEDED)
     assert config == RunConfig(sources=("clip.mp4",), model="m.onnx")
     assert (config.device, config.mode, config.preset, config.draw, config.progress) == (*["auto"] * 3, True, True)
-    assert (config.batch, config.workers) == (None, None)
+    assert (config.batch, config.batch_wait, config.workers) == (None, None, None)
     assert (config.threshold, config.iou, config.top_k, config.output, config.records) == (None,) * 5
     assert (config.classes, config.redact, config.redact_style) == ((), (), "blur")
     assert (config.show, config.track, config.status, config.json_summary) == (False, False, False, False)
@@ -83,6 +83,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     mode: throughput
     workers: 3
     batch: 4
+    batch-wait: 5ms
     cuda-graph: false
     progress: false
     json: true
@@ -181,6 +182,19 @@ def test_a_number_may_be_left_to_onsight(key: str, given: object, number: int | 
     assert getattr(build_config({**NEEDED, key: given}), key) == number
 
 
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("auto", None), (None, None), ("5ms", 0.005), ("0", 0.0), (0, 0.0), (0.02, 0.02)]
+)
+def test_the_wait_for_a_batch_is_a_duration_or_left_to_onsight(given: object, seconds: float | None) -> None:
+    assert build_config({**NEEDED, "batch": 4, "batch_wait": given}).batch_wait == seconds
+
+
+def test_who_waits_for_a_batch_says_of_how_many() -> None:
+    for batch in (None, 1):
+        assert reason({**NEEDED, "batch": batch, "batch_wait": "5ms"}).startswith("'batch_wait' needs 'batch'")
+        assert build_config({**NEEDED, "batch": batch, "batch_wait": "0"}).batch_wait == 0
+
+
 def test_a_preset_needs_a_video() -> None:
     assert reason({**NEEDED, "preset": "fast"}).startswith("'preset' needs 'output'")
     assert build_config({**NEEDED, "preset": "auto"}).output is None
@@ -239,6 +253,9 @@ def test_what_is_missing_is_named(missing: str, hint: str) -> None:
         ("batch", 0),
         ("batch", 1000),
         ("batch", "many"),
+        ("batch_wait", "2s"),
+        ("batch_wait", -1),
+        ("batch_wait", "soon"),
         ("workers", 0),
         ("workers", -1),
         ("workers", 65),

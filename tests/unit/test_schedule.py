@@ -48,6 +48,23 @@ def test_a_gpu_is_given_batches_where_frames_may_wait_for_each_other() -> None:
     assert plan(latency=True, gpu=True).batch == plan(latency=False, gpu=False).batch == 1
 
 
+def test_for_latency_a_gpu_is_given_the_frames_of_several_cameras_together() -> None:
+    several, crowd = plan(latency=True, gpu=True, cameras=3), plan(latency=True, gpu=True, cameras=100)
+    assert (several.batch, crowd.batch) == (3, plan(latency=False, gpu=True).batch)
+    assert 0 < several.wait < 1 / 60
+    single = plan(latency=True, gpu=False, cameras=3)
+    assert (single.batch, single.wait) == (1, 0)
+
+
+def test_a_wait_that_was_asked_for_is_kept() -> None:
+    assert plan(latency=True, gpu=True, wait=0.0).wait == 0
+    assert plan(latency=True, gpu=False, batch=4, wait=0.02).wait == 0.02
+
+
+def test_for_latency_no_frame_of_a_file_waits_for_a_batch_that_nobody_asked_for() -> None:
+    assert plan(latency=True, gpu=True, cameras=3).waiting == 1
+
+
 @pytest.mark.parametrize("latency", [False, True])
 @pytest.mark.parametrize("gpu", [False, True])
 def test_a_batch_that_was_asked_for_can_fill(latency: bool, gpu: bool) -> None:

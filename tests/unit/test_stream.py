@@ -96,6 +96,24 @@ def test_a_live_source_never_shows_the_past_in_either_mode(tmp_path, classifier_
     assert len(shown) + summary.dropped == 60
 
 
+def test_frames_of_cameras_that_wait_for_each_other_share_an_inference(classifier_path):
+    batches = []
+
+    def watch(stage, call):
+        def recognise(frames):
+            batches.append([frame.stream for frame in frames])
+            return call(frames)
+
+        return recognise if stage == "recognise" else call
+
+    cameras = [f"synthetic:64x64@50?live=1&frames=20&seed={seed}" for seed in range(2)]
+    asked = {"sources": cameras, "model": str(classifier_path), "batch": 2, "batch_wait": "1s"}
+    summary = execute(build_config(asked), watch=watch)
+    assert sum(map(len, batches)) + summary.dropped == 40
+    assert any(sorted(batch) == [0, 1] for batch in batches)
+    assert all(len(set(batch)) == len(batch) for batch in batches)
+
+
 @pytest.mark.parametrize("options", [{"mode": "latency"}, {}])
 def test_one_worker_has_all_cores_where_latency_counts(tmp_path, classifier_path, options):
     with pytest.raises(ConfigError, match=r"add --mode throughput"):

@@ -86,7 +86,8 @@ class Watching:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.shown = Shown()
-        self.cameras = Cameras[str](self._open, [self._recognise], self.stop, batch=2)
+        self.shared = threading.Event()
+        self.cameras = Cameras[str](self._open, [self._recognise], self.stop, batch=2, wait=0.5)
         self._thread = threading.Thread(target=self.cameras.run)
         self._thread.start()
 
@@ -104,8 +105,9 @@ class Watching:
             [self.shown.of(spec)],
         )
 
-    @staticmethod
-    def _recognise(frames: list[Frame]) -> list[Recognised]:
+    def _recognise(self, frames: list[Frame]) -> list[Recognised]:
+        if {frame.source for frame in frames} == {"door", "yard"}:
+            self.shared.set()
         return [Recognised(frame, SEEN) for frame in frames]
 
     def end(self) -> None:
@@ -136,6 +138,12 @@ def test_cameras_come_change_and_go_while_others_are_watched(watching):
     assert [status.name for status in cameras.status()] == ["yard"]
     watching.end()
     assert shown.closed[2:] == ["yard"]
+
+
+def test_frames_of_several_cameras_share_an_inference(watching):
+    watching.cameras.add("door", "door")
+    watching.cameras.add("yard", "yard")
+    assert watching.shared.wait(PATIENCE)
 
 
 def test_a_dead_camera_leaves_the_others_alone(watching):
