@@ -11,15 +11,14 @@ found, precision the part of the shown boxes that is right. `--write` puts the t
 
 import argparse
 import datetime
-import re
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pages import write_between
 
 from pipeline.bench.machine import describe_machine
 from pipeline.config import build_config
@@ -34,7 +33,6 @@ WAYS = {
     "`--motion-gate`": {"motion_gate": True},
     "`--motion-gate --every 3`": {"motion_gate": True, "every": 3},
 }
-MARKERS = "<!-- savings -->", "<!-- /savings -->"
 
 
 class Shown:
@@ -110,15 +108,6 @@ def describe(arguments, frames):
     yield ""
 
 
-def write(page, text):
-    before = page.read_text(encoding="utf-8")
-    start, end = map(re.escape, MARKERS)
-    after, found = re.subn(f"(?s){start}.*{end}", lambda _: f"{MARKERS[0]}\n\n{text}\n{MARKERS[1]}", before)
-    if found != 1:
-        sys.exit(f"{page} needs {MARKERS[0]} and {MARKERS[1]}, once")
-    page.write_text(after, encoding="utf-8")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
@@ -137,7 +126,7 @@ def main():
     text = "\n".join((*describe(arguments, frames), *tabulate(laps))) + "\n"
     print(text)
     if arguments.write:
-        write(arguments.write, text)
+        write_between(arguments.write, "savings", text)
 
 
 if __name__ == "__main__":

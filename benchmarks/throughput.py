@@ -5,9 +5,12 @@
     uv run benchmarks/throughput.py CLIP.mp4 --model EXPORTED.onnx --network RAW.onnx --kind classifier 224 224
 
 RAW.onnx is the network as its makers export it; ADOPTED.onnx is what `onsight adopt` makes of it. `peers/` has the
-contenders: the plain loop, supervision's `process_video` and, with `yolov8`, Ultralytics' `predict(save=True)` in an
-environment of its own. The clip is repeated until it lasts `--seconds`; contenders take turns, each in a fresh process;
-their times hold everything but the loading of the model. Prints a table of medians and spreads; `--output` keeps all.
+contenders: the plain loop, supervision's `process_video` and, with `yolov8`, Ultralytics' `predict(save=True)`. Each
+has an environment of its own, which uv makes, with the same ONNX Runtime, OpenCV and NumPy as here. Where there is no
+uv or no network, `--peers-python` names an interpreter with the packages that the files in `peers/` name. The clip is
+repeated until it lasts `--seconds`; contenders take turns, each in a fresh process; their times hold everything but the
+loading of the model. Where `taskset` leaves some cores alone to them, all keep to these. Prints a table of medians and
+spreads; `--output` keeps all. `marks.py` does so with the networks of the marks.
 """
 
 import argparse
@@ -16,13 +19,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import av
 
 from pipeline.bench.machine import describe_machine
+from pipeline.probes import runtime_version
 
 PEERS = Path(__file__).parent / "peers"
+SHARED = ("numpy", "opencv-python")  # packages that the peers have in the same version
 
 
 def repeat(clip, output, seconds):
@@ -43,28 +49,51 @@ def repeat(clip, output, seconds):
                 offset += length
 
 
-def plan(arguments):
-    """The command of each contender, without the clip's and the output's names."""
-    size = [arguments.kind, *map(str, arguments.size)]
-    here, model, network = [sys.executable], [str(arguments.model)], [str(arguments.network)]
+def peer(script, python):
+    """The command of a peer; `python` has its packages, None: uv makes an environment for it, with these as here."""
+    if python is not None:
+        return [python, PEERS / script]
+    same = [word for package in SHARED for word in ("--with", f"{package}=={version(package)}")]
+    same += ["--with", f"onnxruntime=={runtime_version()}"]
+    return ["uv", "run", "-q", "--no-project", "--python", sys.executable, *same, PEERS / script]
+
+
+def plan(model, network, kind, size, square=None, python=None):
+    """The command of each contender, without the clip's and the output's names, and what comes after these."""
+    shape = [kind, *size]
     contenders = {
-        "onsight": ([*here, PEERS / "onsight.py", *model], []),
-        "plain loop": ([*here, PEERS / "plain.py", *network], size),
-        "supervision": ([*here, PEERS / "supervised.py", *network], size),
+        "onsight": ([sys.executable, PEERS / "onsight.py", model], []),
+        "plain loop": ([*peer("plain.py", python), network], shape),
+        "supervision": ([*peer("supervised.py", python), network], shape),
     }
-    if arguments.square:
-        square = [arguments.kind, *[str(arguments.square)] * 2]
-        contenders["plain loop, square"] = ([*here, PEERS / "plain.py", *network], square)
-    if arguments.kind == "yolov8":
-        alone = ["uv", "run", "-q", "--no-project", PEERS / "ultralytics_predict.py"]
-        contenders["ultralytics"] = ([*alone, *network], [])
+    if square:
+        contenders["plain loop, square"] = ([*peer("plain.py", python), network], [kind, square, square])
+    if kind == "yolov8":
+        contenders["ultralytics"] = ([*peer("ultralytics_predict.py", python), network], [])
     return contenders
 
 
-def measure(command, tail, clip, folder):
-    words = [str(word) for word in (*command, clip, folder / "out.mp4", *tail)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+def measure(contender, clip):
+    """What one of them prints: `frames`, `seconds` and more."""
+    command, tail = contender
+    with tempfile.TemporaryDirectory() as folder:
+        words = [str(word) for word in (*command, clip, Path(folder) / "out.mp4", *tail)]
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def take_turns(contenders, clip):
+    """What each contender prints, one after the other."""
+    results = {name: measure(contender, clip) for name, contender in contenders.items()}
+    counts = {name: result["frames"] for name, result in results.items()}
+    if len(set(counts.values())) > 1:
+        sys.exit(f"not all have read the same number of frames: {counts}")
+    return results
+
+
+def to_rates(rounds):
+    """Frames a second of each contender in each round."""
+    return {name: [each[name]["frames"] / each[name]["seconds"] for each in rounds] for name in rounds[0]}
 
 
 def show(rates):
@@ -86,23 +115,19 @@ def main():
     parser.add_argument("--square", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--peers-python", metavar="PATH")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    contenders = plan(arguments)
-    raw = {name: [] for name in contenders}
+    model, network, python = arguments.model, arguments.network, arguments.peers_python
+    contenders = plan(model, network, arguments.kind, arguments.size, arguments.square, python)
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / f"clip{arguments.clip.suffix}"
         repeat(arguments.clip, clip, arguments.seconds)
-        for round_ in range(-1, arguments.rounds):  # the first one warms the disk's cache
-            for name, (command, tail) in contenders.items():
-                result = measure(command, tail, clip, Path(folder))
-                if round_ >= 0:
-                    raw[name].append(result)
-    rates = {name: [each["frames"] / each["seconds"] for each in results] for name, results in raw.items()}
-    show(rates)
+        rounds = [take_turns(contenders, clip) for _ in range(arguments.rounds + 1)][1:]  # one warms the disk's cache
+    show(to_rates(rounds))
     if arguments.output:
         named = {"clip": arguments.clip.name, "model": arguments.model.name}
-        told = {"machine": describe_machine(None).model_dump(), **named, "rounds": raw}
+        told = {"machine": describe_machine(None).model_dump(), **named, "rounds": rounds}
         arguments.output.write_text(json.dumps(told, indent=1) + "\n")
 
 

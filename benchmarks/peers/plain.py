@@ -1,7 +1,10 @@
 """The loop that tutorials show: OpenCV reads and writes, ONNX Runtime infers with its default options.
 
-python benchmarks/peers/plain.py NETWORK.onnx CLIP OUT.mp4 yolox|yolov8|classifier HEIGHT WIDTH
+uv run --no-project benchmarks/peers/plain.py NETWORK.onnx CLIP OUT.mp4 yolox|yolov8|classifier HEIGHT WIDTH
 """
+# /// script
+# dependencies = ["numpy>=2.1", "onnxruntime>=1.31", "opencv-python>=5.0"]
+# ///
 
 import json
 import sys
@@ -10,6 +13,7 @@ import time
 import cv2
 import numpy as np
 import onnxruntime as ort
+from bound import session_options
 
 SCORE, IOU = 0.25, 0.45
 MEAN, STD = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
@@ -91,7 +95,7 @@ def classifier(session, height, width):
 
 def open_callback(network, kind, height, width):
     """A function that labels one frame."""
-    session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(network, session_options(), providers=["CPUExecutionProvider"])
     label = {"yolox": yolox, "yolov8": yolov8, "classifier": classifier}[kind](session, int(height), int(width))
     for _ in range(3):
         label(np.zeros((480, 640, 3), np.uint8))
@@ -112,7 +116,9 @@ def main(network, clip, output, kind, height, width):
         frames += 1
     capture.release()
     writer.release()
-    print(json.dumps({"frames": frames, "seconds": time.perf_counter() - started}))
+    seconds = time.perf_counter() - started
+    versions = {"onnxruntime": ort.__version__, "opencv": cv2.__version__}
+    print(json.dumps({"frames": frames, "seconds": seconds, "versions": versions}))
 
 
 if __name__ == "__main__":

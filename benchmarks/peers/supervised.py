@@ -1,7 +1,10 @@
 """supervision's `process_video` with the callback of the plain loop.
 
-python benchmarks/peers/supervised.py NETWORK.onnx CLIP OUT.mp4 yolox|yolov8|classifier HEIGHT WIDTH
+uv run --no-project benchmarks/peers/supervised.py NETWORK.onnx CLIP OUT.mp4 yolox|yolov8|classifier HEIGHT WIDTH
 """
+# /// script
+# dependencies = ["numpy>=2.1", "onnxruntime>=1.31", "opencv-python>=5.0", "supervision>=0.28"]
+# ///
 
 import json
 import sys
@@ -16,7 +19,8 @@ def main(network, clip, output, kind, height, width):
     frames = supervision.VideoInfo.from_video_path(clip).total_frames
     started = time.perf_counter()
     supervision.process_video(clip, output, callback=lambda frame, _: label(frame))
-    print(json.dumps({"frames": frames, "seconds": time.perf_counter() - started}))
+    seconds = time.perf_counter() - started
+    print(json.dumps({"frames": frames, "seconds": seconds, "versions": {"supervision": supervision.__version__}}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,148 @@
+"""Does Onsight reach its marks on two CPU cores? All of them in one run; the table in docs/speed.md.
+
+    uv run benchmarks/marks.py FOLDER --output marks.json --write docs/speed.md
+    taskset -c 0,1 uv run benchmarks/marks.py FOLDER …              # on two cores of a larger machine
+    uv run benchmarks/marks.py --read marks.json --write docs/speed.md
+
+FOLDER holds car-detection.mp4 (github.com/intel-iot-devkit/sample-videos) and yolox_nano.onnx (as YOLOX exports it).
+What else is needed is made in it unless it is there: YOLOv8n with random weights, EfficientNet-Lite0, both as plain
+networks and as models of Onsight, and the other clip, bikes.mp4. `--prepare` ends then.
+
+In each round every contender takes its turn on every clip, Onsight with records alone among them: see `throughput.py`
+and `shares.py`. Then `onsight bench` measures the efficiency. Speeds are compared within a round.
+"""
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import marks_networks
+import throughput
+from marks_page import to_markdown
+from pages import write_between
+
+from pipeline.bench.machine import describe_machine
+
+BENCH = [sys.executable, "-c", "from pipeline.cli_bench import bench; bench()"]
+SHARES = Path(__file__).parent / "shares.py"
+BENCH_SECONDS = 10  # of a run of `onsight bench`, at most
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network on a clip. `square`: the side of the square that a plain loop takes, beside the one of `size`."""
+
+    title: str
+    network: str
+    clip: str
+    kind: str
+    size: tuple[int, int]
+    rivals: tuple[str, ...]
+    square: int | None = None
+
+
+CASES = (
+    Case(
+        "YOLOv8n",
+        "yolov8n",
+        "car-detection.mp4",
+        "yolov8",
+        (384, 640),
+        ("ultralytics", "plain loop, square", "plain loop"),
+        640,
+    ),
+    Case("YOLOX-nano", "yolox_nano", "car-detection.mp4", "yolox", (416, 416), ("plain loop", "supervision")),
+    Case("EfficientNet-Lite0", "efficientnet_lite0", "bikes.mp4", "classifier", (224, 224), ("plain loop",)),
+)
+
+
+def model_of(folder, case):
+    return folder / f"{case.network}-onsight.onnx"
+
+
+def contenders_of(folder, case, python):
+    network = folder / f"{case.network}.onnx"
+    all_ = throughput.plan(model_of(folder, case), network, case.kind, case.size, case.square, python)
+    return {name: all_[name] for name in ("onsight", *case.rivals)}
+
+
+def shares(model, clip, *flags):
+    command = [str(word) for word in (sys.executable, SHARES, model, clip, *flags)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def bench(model, clip, rounds, seconds):
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "bench.json"
+        wanted = ["--device", "cpu", "--rounds", rounds, "--seconds", seconds, "--batch", 1, "--output", output]
+        command = [str(word) for word in (*BENCH, clip, "--model", model, *wanted)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+        return json.loads(output.read_text())
+
+
+def measure(folder, rounds, seconds, python):
+    """Everything that was measured of each case."""
+    found = {case.title: {"clip": case.clip, "rounds": [], "labelled": [], "records": []} for case in CASES}
+    with tempfile.TemporaryDirectory() as temporary:
+        clips = {case.clip: Path(temporary) / case.clip for case in CASES}
+        for name, clip in clips.items():
+            throughput.repeat(folder / name, clip, seconds)
+        for round_ in range(rounds + 1):
+            for case in CASES:
+                tell(f"round {round_} of {rounds}: {case.title}")
+                model, clip = model_of(folder, case), clips[case.clip]
+                results = {
+                    "rounds": throughput.take_turns(contenders_of(folder, case, python), clip),
+                    "labelled": shares(model, clip),
+                    "records": shares(model, clip, "--records"),
+                }
+                for name, result in results.items() if round_ else ():  # the first one warms the disk's cache
+                    found[case.title][name].append(result)
+        for case in CASES:
+            tell(f"onsight bench: {case.title}")
+            model, clip = model_of(folder, case), folder / case.clip
+            found[case.title]["bench"] = bench(model, clip, rounds, min(seconds, BENCH_SECONDS))
+    return found
+
+
+def tell(what):
+    print(f"{datetime.datetime.now():%H:%M:%S}  {what}", file=sys.stderr, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=30, help="of each clip at least, by repeating it")
+    parser.add_argument("--peers-python", metavar="PATH", help="an interpreter with the peers' packages; else uv")
+    parser.add_argument("--prepare", action="store_true", help="make what is missing in FOLDER, and end")
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    arguments = parser.parse_args()
+    if (arguments.folder is None) == (arguments.read is None):
+        parser.error("give FOLDER, or --read FILE.json")
+    if arguments.read:
+        told = json.loads(arguments.read.read_text())
+    else:
+        marks_networks.prepare(arguments.folder, arguments.peers_python)
+        if arguments.prepare:
+            return
+        told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
+        told |= {"count": arguments.rounds, "seconds": arguments.seconds}
+        told["cases"] = measure(arguments.folder, arguments.rounds, arguments.seconds, arguments.peers_python)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(told, indent=1) + "\n")
+    text = to_markdown(told)
+    print(text)
+    if arguments.write:
+        write_between(arguments.write, "marks", text)
+
+
+if __name__ == "__main__":
+    main()

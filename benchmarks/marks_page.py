@@ -1,0 +1,88 @@
+"""What `marks.py` has measured, as a page says it: medians with their spread, beside the marks."""
+
+import statistics
+
+import throughput
+
+FASTER = {  # at least so many times as fast as a rival
+    ("YOLOv8n", "ultralytics"): 1.8,
+    ("YOLOv8n", "plain loop, square"): 1.9,
+    ("YOLOv8n", "plain loop"): 1.3,
+    ("YOLOX-nano", "plain loop"): 1.35,
+    ("EfficientNet-Lite0", "plain loop"): 1.4,
+}
+EFFICIENCY = 0.92  # at least
+OVERHEAD = 0.03  # of the CPU time of a run that writes records alone, at most
+ENCODING = 0.2  # of the CPU time of a run that writes a labelled video, at most
+RIVALS = {
+    "ultralytics": "Ultralytics `predict(save=True)`",
+    "supervision": "supervision `process_video`",
+    "plain loop": "the plain loop",
+    "plain loop, square": "the plain loop, letterbox to a square",
+}
+
+
+def to_markdown(told):
+    return "\n".join((*_describe(told), *_compare(told["cases"]), "", *_weigh(told["cases"]))) + "\n"
+
+
+def _describe(told):
+    machine, cases = told["machine"], told["cases"].values()
+    versions = machine["versions"]
+    for case in cases:
+        for result in case["rounds"][0].values():
+            versions = {**result.get("versions", {}), **versions}
+    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores; {named}."
+    yield f"Clips of {told['seconds']:g} s or more, {told['count']} rounds in turn: medians, lowest and highest."
+    yield ""
+
+
+def _compare(cases):
+    yield "| network, clip | Onsight, fps | beside | its fps | Onsight is faster by | mark | |"
+    yield "|---|---|---|---|---|---|---|"
+    for title, case in cases.items():
+        rates = throughput.to_rates(case["rounds"])
+        ours = rates.pop("onsight")
+        for rival, theirs in rates.items():
+            times = [one / other for one, other in zip(ours, theirs, strict=True)]
+            mark = FASTER.get((title, rival))
+            wanted = f"{mark:g} × | {_met(statistics.median(times) >= mark)}" if mark else "|"
+            speeds = f"{_spread(ours, '.1f')} | {RIVALS[rival]} | {_spread(theirs, '.1f')}"
+            yield f"| {title}, {case['clip']} | {speeds} | {_spread(times, '.2f', ' ×')} | {wanted} |"
+
+
+def _weigh(cases):
+    marks = (f"efficiency ≥ {EFFICIENCY}", f"overhead ≤ {OVERHEAD:.0%}", f"encoding ≤ {ENCODING:.0%}")
+    yield f"| network | {' | | '.join(marks)} | | preset |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for title, case in cases.items():
+        efficiency = case["bench"]["efficiency"]["rounds"]
+        overhead = [_beside(each) for each in case["records"]]
+        encoding = [each["stages"]["write"] / each["cpu"] for each in case["labelled"]]
+        presets = ", ".join(sorted({each["preset"] for each in case["labelled"]}))
+        cells = [
+            _spread(efficiency, ".2f"),
+            _met(statistics.median(efficiency) >= EFFICIENCY),
+            _spread(overhead, ".1%"),
+            _met(statistics.median(overhead) <= OVERHEAD),
+            _spread(encoding, ".1%"),
+            _met(statistics.median(encoding) <= ENCODING),
+            presets,
+        ]
+        yield f"| {title} | {' | '.join(cells)} |"
+
+
+def _beside(shares):
+    """The part of the CPU time that is neither the decoder's nor the model's."""
+    stages = shares["stages"]
+    return 1 - (stages["decode"] + stages["recognise"]) / shares["cpu"]
+
+
+def _spread(values, form, unit=""):
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:{form}}{unit} ({low:{form}} – {high:{form}})"
+
+
+def _met(reached):
+    return "reached" if reached else "missed"
