@@ -1,0 +1,185 @@
+"""How old is a camera's frame when it is drawn, and does that or the memory grow?
+
+    uv run benchmarks/latency.py m.onnx --output latency.json --write docs/speed.md      # ten minutes
+
+A test camera in a process of its own sends a clip, which is coded as 720p at 30 fps once, over RTSP. The run is that of
+`onsight run rtsp://… --show` without the window: in the mode latency, on the newest frame. Measured is the age of each
+frame when it has been drawn, since it came out of the decoder; the first second is left out. Inference and drawing
+alone are medians of one frame after the other on the same clip, with nothing beside them. The mark: the 99th percentile
+of the ages is at most one frame interval, one inference and one drawing, and the memory at the end is at most 5 % above
+that after the first minute (in a run of less than three minutes, the first third). Exit code 1 if one is missed.
+"""
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pages import write_between
+from soak_cameras import HEIGHT, WIDTH, TestCamera, encode
+
+from export.demo import find_clip
+from pipeline import schedule
+from pipeline.bench.machine import describe_machine
+from pipeline.config import build_config
+from pipeline.errors import StopStream
+from pipeline.recogniser import Recogniser
+from pipeline.redact import Redactor
+from pipeline.settings import settle
+from pipeline.sources import open_source
+from pipeline.stream import execute, open_model
+from pipeline.trip import painter
+from pipeline.watch import watch_model
+
+SETTLING = 1.0  # seconds
+GROWTH = 0.05  # of the memory, at most
+ALONE = 200  # frames
+
+
+class Timing:
+    """Seconds that stages take: a watch for a few frames."""
+
+    def __init__(self):
+        self.seconds = defaultdict(list)
+
+    def __call__(self, stage, call):
+        def watched(*args):
+            began = time.perf_counter()
+            result = call(*args)
+            self.seconds[stage].append(time.perf_counter() - began)
+            return result
+
+        return watched
+
+    def median(self, stage):
+        return float(np.median(self.seconds[stage]))
+
+
+class Shown:
+    """The last sink of a run: notes ages in room that is made before, and the memory once a second; ends the run."""
+
+    draws = True
+
+    def __init__(self, seconds, rate):
+        self.ages_N = np.empty(round(2 * seconds * rate), np.float32)  # twice: so many cannot come
+        self.ages_N.fill(0)  # its memory is there from the start
+        self.memory = []
+        self.frames = 0
+        self._seconds, self._process, self._first = seconds, psutil.Process(), None
+
+    def write(self, item):
+        now = time.perf_counter()
+        self._first = self._first or now
+        passed = now - self._first
+        if passed >= SETTLING + self._seconds:
+            raise StopStream
+        if passed >= SETTLING:
+            self.ages_N[self.frames] = now - item.frame.born
+            self.frames += 1
+        if passed >= len(self.memory):
+            self.memory.append(self._process.memory_info().rss)
+
+    def close(self, whole=True):
+        pass
+
+
+def time_alone(model, clip):
+    """Median seconds of inference and of drawing, one frame after the other."""
+    timing, plan = Timing(), schedule.plan(latency=True, gpu=model.device != "cpu")
+    recognise = Recogniser(watch_model(model, timing), settle(model.contract))
+    redact, draw = Redactor(False), timing("draw", painter(True, False, frozenset()))
+    with schedule.opencv_threads(plan.opencv):
+        for frame in islice(open_source(str(clip)).frames(threading.Event()), ALONE):
+            draw(redact(*recognise([frame])))
+    return timing.median("infer"), timing.median("draw")
+
+
+def time_live(model, url, seconds, rate):
+    """The sink that has seen a run of so many seconds, and the run's summary."""
+    shown = Shown(seconds, rate)
+    config = build_config({"sources": url, "model": str(model.path), "mode": "latency"})
+    summary = execute(config, model=model, extra_sinks=lambda sources, model: [shown])
+    if summary.errors:
+        raise summary.errors[0]
+    return shown, summary
+
+
+def judge(shown, dropped, inference, drawing, seconds, rate):
+    ages_N = 1000 * shown.ages_N[: shown.frames]
+    mark = 1000 * (1 / rate + inference + drawing)
+    settled, last = shown.memory[min(60, len(shown.memory) // 3)], shown.memory[-1]
+    age = {f"p{part}": float(np.percentile(ages_N, part)) for part in (50, 95, 99)}
+    return {
+        "seconds": seconds,
+        "rate": rate,
+        "frames": shown.frames,
+        "dropped": dropped,
+        "age_ms": {**age, "max": float(ages_N.max())},
+        "inference_ms": 1000 * inference,
+        "drawing_ms": 1000 * drawing,
+        "mark_ms": mark,
+        "memory": {"settled": settled, "last": last, "growth": last / settled - 1, "minutes": shown.memory[::60]},
+        "reached": {"age": age["p99"] <= mark, "memory": last / settled - 1 <= GROWTH},
+    }
+
+
+def to_markdown(told):
+    machine, age, memory = told["machine"], told["age_ms"], told["memory"]
+    words = {True: "reached", False: "missed"}
+    yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores, {told['device']}; `{told['model']}`."
+    seen = f"{told['frames']} frames shown, {told['dropped']} dropped"
+    yield f"{WIDTH}×{HEIGHT} at {told['rate']} fps over RTSP for {told['seconds'] / 60:g} minutes: {seen}."
+    yield ""
+    yield "| | measured | mark | |"
+    yield "|---|---|---|---|"
+    yield f"| age when drawn, median | {age['p50']:.1f} ms | | |"
+    yield f"| age when drawn, p99 | {age['p99']:.1f} ms | {told['mark_ms']:.1f} ms | {words[told['reached']['age']]} |"
+    yield f"| inference alone | {told['inference_ms']:.1f} ms | | |"
+    yield f"| drawing alone | {told['drawing_ms']:.2f} ms | | |"
+    first, last = (memory[when] / 1e6 for when in ("settled", "last"))
+    grown = f"{first:.0f} MB, at the end {last:.0f} MB: {memory['growth']:+.1%}"
+    yield f"| memory after a minute | {grown} | {GROWTH:+.0%} | {words[told['reached']['memory']]} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--clip", type=Path, help="what the camera shows; the demo's clip if not given")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rate", type=int, default=30, help="frames a second")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    arguments = parser.parse_args()
+    machine, seconds = describe_machine(None).model_dump(), 60 * arguments.minutes
+    model = open_model(arguments.model, arguments.device)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        encode(arguments.clip or find_clip(), clip, arguments.rate)
+        inference, drawing = time_alone(model, clip)
+        camera = TestCamera(clip)
+        try:
+            shown, summary = time_live(model, camera.url, seconds, arguments.rate)
+        finally:
+            camera.close()
+    told = {"made": str(datetime.date.today()), "machine": machine, "model": arguments.model.name}
+    told |= {"device": model.device, **judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)}
+    text = "\n".join(to_markdown(told)) + "\n"
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(told, indent=1) + "\n")
+    if arguments.write:
+        write_between(arguments.write, "latency", text)
+    sys.exit(not all(told["reached"].values()))
+
+
+if __name__ == "__main__":
+    main()
