@@ -41,6 +41,9 @@ class Events:
     def search(self, **_):
         return []
 
+    def gaps(self, **_):
+        return []
+
     def audit(self, *_):
         pass
 

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.lane import Lane
 from pipeline.serve.types import CameraStatus
 from pipeline.serve.watched import Watched
+from pipeline.sources.state import Health
 from pipeline.types import Frame, Recognised
 
 S = TypeVar("S")
@@ -62,6 +63,12 @@ class Cameras(Generic[S]):
     def status(self) -> list[CameraStatus]:
         with self._lock:
             return [self._watched[stream][0].status() for stream in self._streams.values()]
+
+    def health(self) -> dict[int, tuple[str, Health]]:
+        """Name and state of each, by a number that is another one when a camera has been opened anew."""
+        with self._lock:
+            watched = {stream: self._watched[stream][0] for stream in self._streams.values()}
+        return {stream: (each.name, each.health()) for stream, each in watched.items()}
 
     def attend(self) -> list[CameraStatus]:
         """Ends what lasts before cameras that give no pictures. Returns how all are. To be called now and then."""

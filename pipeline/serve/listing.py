@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.durations import seconds
 from pipeline.errors import ConfigError
 from pipeline.serve.store import EventStore
-from pipeline.serve.types import Event
+from pipeline.serve.types import Event, Gap
+
+EVENT_COLUMNS = ("time", "seconds", "camera", "label", "score", "rule", "zones", "clip")
+GAP_COLUMNS = ("time", "seconds", "camera", "reason")
 
 _PAGE = 500
 
@@ -41,6 +44,18 @@ class Search:
     def newest(self, store: EventStore, limit: int) -> tuple[list[Event], bool]:
         """The newest `limit` events, and whether there are more."""
         found = self._page(store, None, limit + 1)
+        return found[:limit], len(found) > limit
+
+    def gaps(self, store: EventStore, limit: int) -> tuple[list[Gap], bool]:
+        """The newest `limit` gaps, and whether there are more.
+
+        Raises:
+            ConfigError: it asks for what only events have.
+        """
+        if asked := [name for name in ("labels", "rules", "text") if getattr(self, name)]:
+            name = asked[0].removesuffix("s")
+            raise ConfigError(f"gaps have a time and a camera, but no {name}: leave out --{name} or --gaps")
+        found = store.gaps(self.cameras, self.since, self.until, limit=limit + 1)
         return found[:limit], len(found) > limit
 
     def _page(self, store: EventStore, before: str | None, limit: int) -> list[Event]:
@@ -84,8 +99,11 @@ def moment(text: str | None, now: datetime) -> datetime | None:
     return named if named.tzinfo else named.astimezone()
 
 
-def to_json(event: Event) -> dict[str, Any]:
+def to_json(event: Event | Gap) -> dict[str, Any]:
     """Plain values, ready for JSON; times in UTC as ISO 8601."""
+    end = None if event.end is None else event.end.isoformat()
+    if isinstance(event, Gap):
+        return {**asdict(event), "start": event.start.isoformat(), "end": end}
     return {
         "id": event.id,
         "camera": event.camera,
@@ -93,7 +111,7 @@ def to_json(event: Event) -> dict[str, Any]:
         "label": event.label,
         "score": event.score,
         "start": event.start.isoformat(),
-        "end": None if event.end is None else event.end.isoformat(),
+        "end": end,
         "best": event.best.isoformat(),
         "box": event.box,
         "path": event.path,
@@ -104,17 +122,26 @@ def to_json(event: Event) -> dict[str, Any]:
     }
 
 
-def print_table(found: Sequence[Event]) -> None:
-    """Prints a table with local times."""
+def print_table(found: Sequence[Event | Gap], columns: Sequence[str]) -> None:
+    """Prints a table with local times.
+
+    Args:
+        columns: `EVENT_COLUMNS` or `GAP_COLUMNS`, as fits what was found.
+    """
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("time", "seconds", "camera", "label", "score", "rule", "zones", "clip"):
+    for name in columns:
         table.add_column(name, justify="right" if name in ("seconds", "score") else "left", no_wrap=name == "time")
-    for event in found:
-        lasted = "…" if event.end is None else f"{(event.end - event.start).total_seconds():.1f}"
-        began = f"{event.start.astimezone():%Y-%m-%d %H:%M:%S}"
-        score, zones, clip = f"{event.score:.2f}", ", ".join(event.zones), "yes" if event.clip else ""
-        table.add_row(began, lasted, event.camera, event.label, score, event.rule, zones, clip)
+    for each in found:
+        began = f"{each.start.astimezone():%Y-%m-%d %H:%M:%S}"
+        lasted = "…" if each.end is None else f"{(each.end - each.start).total_seconds():.1f}"
+        table.add_row(began, lasted, each.camera, *_facts(each))
     Console(highlight=False, markup=False).print(table)
+
+
+def _facts(seen: Event | Gap) -> tuple[str, ...]:
+    if isinstance(seen, Gap):
+        return (seen.reason,)
+    return seen.label, f"{seen.score:.2f}", seen.rule, ", ".join(seen.zones), "yes" if seen.clip else ""

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from pipeline.serve.types import Event
 from pipeline.types import Image
@@ -36,16 +36,23 @@ class Change:
         return Change(later.event, self.new or later.new, {**self.values, **later.values})
 
 
+Rows: TypeAlias = dict[tuple[str, Any], dict[str, Any]]
+"""Whole rows of other tables, by the name of the table and their key."""
+
+
 @dataclass(slots=True)
 class Batch:
-    """Changes, and pictures of thumbnails, by the event's id, and rows of the audit log; each the oldest first."""
+    """Changes, pictures of thumbnails by the event's id, rows of the audit log, and rows of other tables; each the
+    oldest first.
+    """
 
     changes: dict[str, Change] = field(default_factory=dict)
     pictures: dict[str, Image] = field(default_factory=dict)
     entries: list[dict[str, Any]] = field(default_factory=list)
+    rows: Rows = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.changes or self.entries)
+        return bool(self.changes or self.entries or self.rows)
 
 
 class Pending:
@@ -68,6 +75,12 @@ class Pending:
             self._batch.entries.append(entry)
             self._limit()
 
+    def replace(self, table: str, key: Any, row: dict[str, Any]) -> None:
+        """A row that takes the place of the one with its key."""
+        with self._lock:
+            self._batch.rows[table, key] = row
+            self._limit()
+
     def take(self) -> Batch:
         with self._lock:
             taken, self._batch = self._batch, Batch()
@@ -79,7 +92,9 @@ class Pending:
         """
         with self._lock:
             later = self._batch
-            self._batch = Batch(batch.changes, later.pictures, batch.entries + later.entries)
+            self._batch = Batch(
+                batch.changes, later.pictures, batch.entries + later.entries, {**batch.rows, **later.rows}
+            )
             self._join(later.changes.values())
             self._limit()
 
@@ -113,6 +128,10 @@ class Pending:
         while len(batch.entries) > _MOST:
             del batch.entries[0]
             self._drop("entries of the audit log")
+
+        while len(batch.rows) > _MOST:
+            del batch.rows[next(iter(batch.rows))]
+            self._drop("gaps")
 
     def _drop(self, what: str) -> None:
         if not self._lost[what]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.serve.types import Audit, CameraStatus, Event
+from pipeline.serve.types import Audit, CameraStatus, Event, Gap
 
 
 class Cameras(Protocol):
@@ -54,6 +54,17 @@ class Events(Protocol):
         limit: int = 50,
     ) -> Sequence[Event]:
         """The newest events first; those older than the id `before`, where one is given."""
+
+    def gaps(
+        self,
+        *,
+        cameras: Collection[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Gap]:
+        """The newest times without pictures first; those older than the id `before`, where one is given."""
 
     def get(self, id: str) -> Event | None: ...
 

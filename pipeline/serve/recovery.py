@@ -8,18 +8,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, case, select, update
 
 from pipeline.serve.store import EventStore
-from pipeline.serve.tables import events, to_datetime, to_event, to_row
+from pipeline.serve.tables import events, gaps, to_datetime, to_event, to_row, watched
 from pipeline.serve.types import Event
 
 _LOG = logging.getLogger(__name__)
 
 
 def recover(store: EventStore) -> list[Event]:
-    """Ends open events at the time they were last seen, deletes unfinished files, and gives finished ones to their
-    events, or deletes them where the event is gone. What was deleted shortly before is gone from all files then.
+    """Ends open events at the time they were last seen, and open gaps when their camera was watched last; deletes
+    unfinished files, and gives finished ones to their events, or deletes them where the event is gone. What was deleted
+    shortly before is gone from all files then.
 
     For the one process that watches, before it begins to; it claims the store until that is closed.
 
@@ -35,6 +36,7 @@ def recover(store: EventStore) -> list[Event]:
         ended = [replace(to_event(row), end=_last_seen(row)) for row in rows]
         for each in ended:
             connection.execute(update(events).where(events.c.id == each.id).values(to_row(each)))
+        _end_gaps(connection)
     if ended:
         _LOG.warning("%d events were open when Onsight ended: they end when they were last seen", len(ended))
     _find_files(store)
@@ -44,6 +46,13 @@ def recover(store: EventStore) -> list[Event]:
 
 def _last_seen(row: Row[Any]) -> datetime:
     return to_datetime(max(row.best, row.started + round(1e6 * (row.path[-1][0] if row.path else 0))))
+
+
+def _end_gaps(connection: Connection) -> None:
+    """Open gaps lasted for as long as their camera was watched; what came then is for `Diary` to say."""
+    until = select(watched.c.until).where(watched.c.camera == gaps.c.camera).scalar_subquery()
+    ended = case((until > gaps.c.started, until), else_=gaps.c.started)
+    connection.execute(update(gaps).where(gaps.c.ended.is_(None)).values(ended=ended))
 
 
 def _find_files(store: EventStore) -> None:

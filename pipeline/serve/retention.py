@@ -36,7 +36,8 @@ def size(text: str) -> int:
 
 def sweep(store: EventStore, keep: timedelta | None, max_size: int | None, now: datetime) -> int:
     """Deletes events with their files: those that ended more than `keep` before `now`, then the oldest until the files
-    take at most `max_size` bytes. Events that last are not touched. Entries of the audit log are kept for a year.
+    take at most `max_size` bytes. Events that last are not touched. Gaps go with `keep`; entries of the audit log are
+    kept for a year.
 
     Returns: how many events have gone.
 
@@ -50,7 +51,7 @@ def sweep(store: EventStore, keep: timedelta | None, max_size: int | None, now: 
     while max_size is not None and (ids := _too_many(store, max_size)):
         store.delete(*ids)
         gone += len(ids)
-    store.forget_audits(now - _AUDITS)
+    store.forget(now - keep if keep is not None else None, now - _AUDITS)
     return gone
 
 

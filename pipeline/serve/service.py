@@ -15,6 +15,7 @@ from pipeline.errors import OnsightError
 from pipeline.extras import needing
 from pipeline.serve.cameras import Cameras
 from pipeline.serve.config import CameraSpec, ServeConfig
+from pipeline.serve.diary import Diary
 from pipeline.serve.eye import Eye
 from pipeline.serve.live import Live
 from pipeline.serve.news import News
@@ -72,8 +73,10 @@ def serve(
         news.watch(_rules_of(opener, cameras))
         for event in left:
             news.tell(event)
+        diary = Diary(store)
+        stack.callback(diary.close)
         others = (store, retention, news, server)
-        attendant = _Attendant(cameras, registry, opener, news, reread, config, others)
+        attendant = _Attendant(cameras, registry, opener, news, diary, reread, config, stop, others)
         stack.callback(Worker(attendant, "attendant", stop.set).close)
         tell(server.url, eye)
         with schedule.opencv_threads(schedule.available_cores()):
@@ -140,8 +143,10 @@ class _Attendant:
     registry: Registry
     opener: Opener
     news: News
+    diary: Diary
     reread: Callable[[], ServeConfig | None]
     config: ServeConfig
+    ending: threading.Event
     others: Sequence[_Checked]
 
     def __call__(self, stop: threading.Event) -> None:
@@ -153,6 +158,9 @@ class _Attendant:
             status = self.cameras.attend()
             self.news.watch(_rules_of(self.opener, self.cameras))
             self.news.report(status)
+            health = self.cameras.health()
+            if not self.ending.is_set():  # or they may be gone already
+                self.diary.write(health)
 
     def _take_over(self, config: ServeConfig) -> None:
         before, self.opener.rules = self.opener.rules, config.rules

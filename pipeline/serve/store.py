@@ -13,12 +13,23 @@ from pathlib import Path
 from sqlalchemy import URL, select
 
 from pipeline.errors import ConfigError, StoreError
-from pipeline.serve.conditions import conditions
+from pipeline.serve.conditions import conditions, seen_in
 from pipeline.serve.database import Database
 from pipeline.serve.files import Files
 from pipeline.serve.pending import Change
-from pipeline.serve.tables import audits, events, to_datetime, to_event, to_microseconds, to_row
-from pipeline.serve.types import Audit, Event
+from pipeline.serve.tables import (
+    audits,
+    events,
+    from_gap,
+    gaps,
+    to_datetime,
+    to_event,
+    to_gap,
+    to_microseconds,
+    to_row,
+    watched,
+)
+from pipeline.serve.types import Audit, Event, Gap
 from pipeline.serve.writer import Writer
 from pipeline.types import Image
 
@@ -93,6 +104,29 @@ class EventStore:
             rows = connection.execute(select(events).where(*wanted).order_by(events.c.id.desc()).limit(limit))
             return [to_event(row) for row in rows]
 
+    def note_gap(self, gap: Gap) -> None:
+        """Keeps a gap as it is now known. Returns at once."""
+        self._writer.replace(gaps, gap.id, from_gap(gap))
+
+    def note_watched(self, camera: str, until: datetime) -> None:
+        """Keeps until when a camera was watched. Returns at once."""
+        self._writer.replace(watched, camera, {"camera": camera, "until": to_microseconds(until)})
+
+    def gaps(
+        self,
+        cameras: Collection[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[Gap]:
+        """The newest gaps that fit, newest first; the arguments are those of `search`."""
+        wanted = seen_in(gaps, cameras, since, until, before)
+        with self.database.reading() as connection:
+            rows = connection.execute(select(gaps).where(*wanted).order_by(gaps.c.id.desc()).limit(limit))
+            return [to_gap(row) for row in rows]
+
     def get(self, id: str) -> Event | None:
         with self.database.reading() as connection:
             row = connection.execute(select(events).where(events.c.id == id)).first()
@@ -118,13 +152,13 @@ class EventStore:
         """
         self._writer.delete(*ids)
 
-    def forget_audits(self, before: datetime) -> None:
-        """Deletes older entries of the audit log.
+    def forget(self, gaps_before: datetime | None, audits_before: datetime) -> None:
+        """Deletes gaps that ended before, None: none; and older entries of the audit log.
 
         Raises:
             StoreError: it cannot be written.
         """
-        self._writer.forget_audits(before)
+        self._writer.forget(gaps_before, audits_before)
 
     def wipe(self) -> None:
         """Removes what was deleted from the files of the database, too, as `delete` does; if it cannot be now, soon."""

@@ -1,4 +1,4 @@
-"""The tables of the store, and how an event becomes a row. Times are UTC, in microseconds since 1970.
+"""The tables of the store, and how events and gaps become rows. Times are UTC, in microseconds since 1970.
 
 Whoever changes a table adds a migration, too: `pipeline/serve/migrations/versions`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, Row, String, Table, Text
 
-from pipeline.serve.types import Event
+from pipeline.serve.types import Event, Gap
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -37,6 +37,25 @@ events = Table(
     Column("bytes", BigInteger, nullable=False, server_default="0"),  # of its files
     Index("events_started", "started"),
     Index("events_ended", "ended"),
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("camera", Text, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("reason", Text, nullable=False),
+    Index("gaps_started", "started"),
+    Index("gaps_ended", "ended"),
+)
+
+watched = Table(  # until when each camera was, as a process that is killed leaves it
+    "watched",
+    metadata,
+    Column("camera", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),
 )
 
 audits = Table(
@@ -100,3 +119,20 @@ def to_event(row: Row[Any]) -> Event:
         thumbnail=row.thumbnail,
         clip=row.clip,
     )
+
+
+def to_gap(row: Row[Any]) -> Gap:
+    """The gap of a row of `gaps`."""
+    end = None if row.ended is None else to_datetime(row.ended)
+    return Gap(row.id, row.camera, to_datetime(row.started), end, row.reason)
+
+
+def from_gap(gap: Gap) -> dict[str, Any]:
+    """The columns of a gap."""
+    return {
+        "id": gap.id,
+        "camera": gap.camera,
+        "started": to_microseconds(gap.start),
+        "ended": None if gap.end is None else to_microseconds(gap.end),
+        "reason": gap.reason,
+    }

@@ -70,6 +70,23 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which a camera gave no pictures.
+
+    Args:
+        id: unique, and ordered by the time of its start.
+        start, end: UTC, from the last picture to the next one. `end` is None while it lasts.
+        reason: one line why, without credentials.
+    """
+
+    id: str
+    camera: str
+    start: datetime
+    end: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """Who did what.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.channel import Worker
@@ -17,7 +17,7 @@ from pipeline.errors import StoreError
 from pipeline.serve.database import Database
 from pipeline.serve.files import Files
 from pipeline.serve.pending import Batch, Change, Pending
-from pipeline.serve.tables import audits, events, to_event, to_microseconds
+from pipeline.serve.tables import audits, events, gaps, metadata, to_event, to_microseconds
 from pipeline.types import Image
 
 _EVERY = 0.25  # seconds from one commit to the next: half of what may be lost, so that the commit has time, too
@@ -52,6 +52,11 @@ class Writer:
         self.check()
         self._pending.note(entry)
 
+    def replace(self, table: Table, key: str, row: dict[str, Any]) -> None:
+        """Keeps a row that takes the place of the one with its key; returns at once."""
+        self.check()
+        self._pending.replace(table.name, key, row)
+
     def delete(self, *ids: str) -> None:
         """Deletes events with their files. Soon nothing holds them any more: at once, if nobody reads meanwhile.
 
@@ -71,14 +76,17 @@ class Writer:
                 connection.execute(delete(events).where(events.c.id.in_(ids)))
         self.wipe()
 
-    def forget_audits(self, before: datetime) -> None:
-        """Deletes older entries of the audit log.
+    def forget(self, gaps_before: datetime | None, audits_before: datetime) -> None:
+        """Deletes gaps that ended before, and older entries of the audit log; None: no gaps.
 
         Raises:
             StoreError: it cannot be written.
         """
+        old = [delete(audits).where(audits.c.time < to_microseconds(audits_before))]
+        if gaps_before is not None:
+            old.append(delete(gaps).where(gaps.c.ended < to_microseconds(gaps_before)))
         with self._database.writing() as connection:
-            gone = connection.execute(delete(audits).where(audits.c.time < to_microseconds(before))).rowcount
+            gone = sum(connection.execute(each).rowcount for each in old)
         if gone:
             self.wipe()
 
@@ -156,6 +164,8 @@ class Writer:
     def _write(self, batch: Batch) -> list[Change]:
         """One transaction. Returns what came for events that have been deleted meanwhile."""
         with self._database.writing() as connection:
+            for (table, _), row in batch.rows.items():
+                connection.execute(_insertion(self._database.kind, table, tuple(row)), row)
             late = [change for change in batch.changes.values() if not self._write_row(connection, change)]
             if batch.entries:
                 connection.execute(insert(audits), batch.entries)
@@ -166,7 +176,7 @@ class Writer:
         if "thumbnail" in values or "clip" in values:
             values["bytes"] = self._files.size((self._files.thumbnail(change.event), self._files.clip(change.event)))
         if change.new:
-            connection.execute(_insertion(self._database.kind, tuple(values)), values)
+            connection.execute(_insertion(self._database.kind, events.name, tuple(values)), values)
             return True
         return connection.execute(_UPDATE, {"of": change.event.id, **values}).rowcount > 0
 
@@ -175,7 +185,10 @@ _UPDATE = update(events).where(events.c.id == bindparam("of"))
 
 
 @cache
-def _insertion(kind: str, columns: tuple[str, ...]) -> Insert:
+def _insertion(kind: str, name: str, columns: tuple[str, ...]) -> Insert:
     """Adds a row of these columns. One that is there already, as after a commit whose answer was lost, is replaced."""
-    row = (sqlite.insert if kind == "sqlite" else postgresql.insert)(events)
-    return row.on_conflict_do_update(index_elements=["id"], set_={name: row.excluded[name] for name in columns})
+    table = metadata.tables[name]
+    row = (sqlite.insert if kind == "sqlite" else postgresql.insert)(table)
+    return row.on_conflict_do_update(
+        index_elements=table.primary_key, set_={each: row.excluded[each] for each in columns}
+    )

@@ -18,15 +18,17 @@ CameraState = Literal["connecting", "live", "stalled", "waiting", "failed"]
 `waiting` until the next try to reconnect, `failed` (nothing but a change of its settings can help)."""
 
 _KEPT = 20
+_SILENT = "connected, but no picture came"
 
 
 class Gap(NamedTuple):
     """A time without pictures, from the last one before it to the first one after it, in seconds; `end` is None while
-    it lasts.
+    it lasts. `reason` is one line why: the last one that became known.
     """
 
     start: float
-    end: float | None = None
+    end: float | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Health:
         before = self.at(now)
         recent, past = before.recent, before.past
         if before._in_gap:
-            recent, past = (*recent[:-1], Gap(recent[-1].start, now)), past + now - recent[-1].start
+            recent, past = (*recent[:-1], recent[-1]._replace(end=now)), past + now - recent[-1].start
         state: CameraState = "stalled" if trouble else "live"
         same = before.state == state and not before._in_gap
         return replace(
@@ -77,7 +79,7 @@ class Health:
 
     def lost(self, now: float, reason: str, *, lasting: bool = False) -> Health:
         """The connection broke, or could not be made. `lasting`: it cannot be until somebody changes something."""
-        before = self.at(now)._with_gap()
+        before = self.at(now)._with_gap(reason)
         state: CameraState = "failed" if lasting else "waiting"
         return replace(before, since=before.since if before.state == state else now, state=state, reason=reason)
 
@@ -88,7 +90,7 @@ class Health:
         silent = f"connected, but no picture has come for {now - self.newest:.0f} s"
         if self._in_gap:
             return replace(self, reason=silent)
-        return replace(self._with_gap(), state="stalled", since=self.newest + self.stall, reason=silent)
+        return replace(self._with_gap(_SILENT), state="stalled", since=self.newest + self.stall, reason=silent)
 
     def gap_seconds(self, now: float) -> float:
         """All gaps together, the one that lasts included."""
@@ -98,8 +100,8 @@ class Health:
     def _in_gap(self) -> bool:
         return bool(self.recent) and self.recent[-1].end is None
 
-    def _with_gap(self) -> Health:
+    def _with_gap(self, reason: str) -> Health:
         """A gap lasts since the newest picture."""
         if self._in_gap:
-            return self
-        return replace(self, gaps=self.gaps + 1, recent=(*self.recent, Gap(self.newest))[-_KEPT:])
+            return replace(self, recent=(*self.recent[:-1], self.recent[-1]._replace(reason=reason)))
+        return replace(self, gaps=self.gaps + 1, recent=(*self.recent, Gap(self.newest, None, reason))[-_KEPT:])

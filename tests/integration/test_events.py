@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError, OnsightError, SinkError, StoreError
 from pipeline.serve.cli_events import events
 from pipeline.serve.listing import moment
 from pipeline.serve.store import EventStore
+from pipeline.serve.types import Gap
 
 ROOT = Path(pipeline.__file__).parent.parent
 PICTURE = np.zeros((20, 20, 3), np.uint8)
@@ -80,6 +81,22 @@ def test_json_lines_of_what_fits(folder: Path, arguments: Sequence[str], labels:
     assert lines("--store", folder, *arguments) == labels
 
 
+def test_gaps(folder: Path) -> None:
+    now = datetime.now(UTC)
+    with closing(EventStore(folder)) as store:
+        store.note_gap(Gap("1", "gate", now - timedelta(hours=3), now - timedelta(hours=2), "Connection refused"))
+        store.note_gap(Gap("2", "yard", now - timedelta(minutes=5), None, "no route"))
+        store.flush()
+    header, second, first = onsight_events("--store", folder, "--gaps").stdout.splitlines()
+    assert header.split() == ["time", "seconds", "camera", "reason"]
+    assert [word for word in ("gate", "3600.0", "Connection refused") if word not in first] == []
+    assert [word for word in ("yard", "…", "no route") if word not in second] == []
+    found = onsight_events("--store", folder, "--gaps", "--since", "1h", "--json").stdout
+    start = (now - timedelta(minutes=5)).isoformat()
+    assert json.loads(found) == {"id": "2", "camera": "yard", "start": start, "end": None, "reason": "no route"}
+    assert onsight_events("--store", folder, "--gaps", "--camera", "porch").stdout.splitlines()[1:] == []
+
+
 def test_a_list_that_is_cut_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.serve.cli_events._MOST", 2)
     result = onsight_events("--store", folder)
@@ -120,6 +137,8 @@ def test_an_export_takes_all_pages(folder: Path, tmp_path: Path, monkeypatch: py
         (["--store", "mysql://a/b", "--files", "."], ConfigError, "SQLite or PostgreSQL"),
         (["--export", "taken"], SinkError, "holds an export already"),
         (["--export", "file"], SinkError, "cannot write file"),
+        (["--gaps", "--label", "car"], ConfigError, "gaps have a time and a camera, but no label: leave out --label"),
+        (["--gaps", "--export", "new"], ConfigError, "gaps have no files to copy: leave out --export"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(

@@ -61,6 +61,11 @@ class Site:
         start = datetime.now(UTC) - timedelta(minutes=90 - number)
         self.events.put(number, start=start, label=label, camera=camera, thumbnail=f"{number}.jpg")
 
+    def miss(self, number: int, seconds: float | None = 120, camera: str = "gate") -> None:
+        """A gap, next to the event of its number."""
+        start = datetime.now(UTC) - timedelta(minutes=90 - number, seconds=10)
+        self.events.miss(number, start, seconds, camera)
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -141,7 +146,7 @@ def test_an_event_appears_and_opens(site: Site, page: Page) -> None:
     site.see(1)
     event = page.locator("button.event")
     expect(event).to_contain_text("person")
-    page.wait_for_function("document.querySelector('button.event img')?.naturalWidth === 120")
+    page.wait_for_function("() => document.querySelector('button.event img')?.naturalWidth === 120")
     event.click()
     expect(page.locator("#event-title")).to_have_text("person · gate")
     expect(page.locator("#media img")).to_be_visible()
@@ -170,6 +175,42 @@ def test_events_are_searched_and_paged(site: Site, page: Page) -> None:
     page.locator("summary").click()
     page.get_by_label("From").fill("2100-01-01T00:00")
     expect(page.locator("#no-events")).to_be_visible()
+
+
+def test_gaps_stand_in_the_timeline_where_nothing_could_be_seen(site: Site, page: Page) -> None:
+    site.see(1)
+    site.miss(2)
+    site.see(3, label="dog")
+    page.goto(site.server.url)
+    entries = page.locator("#list li")
+    expect(entries).to_have_text([re.compile("^dog"), re.compile("^No pictures"), re.compile("^person")])
+    gap = page.locator(".gap")
+    expect(gap.locator("small")).to_have_text("2 min · Connection refused")
+    site.miss(4, seconds=None, camera="yard")  # it lasts: the page learns of it by itself
+    expect(gap).to_have_count(2)
+    expect(gap.first.locator("small")).to_have_text("going on · Connection refused")
+    page.locator("select[name=camera]").select_option("gate")
+    expect(gap).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("dog")
+    expect(entries).to_have_count(2)  # whatever is searched for, none could be seen then
+    page.locator("summary").click()
+    page.get_by_label("From").fill("2100-01-01T00:00")
+    expect(entries).to_have_count(0)
+
+
+def test_only_gaps_of_the_time_that_the_list_shows_are_shown(site: Site, page: Page) -> None:
+    for number in range(60):
+        site.see(number)
+    site.miss(5)
+    site.miss(50)
+    page.goto(site.server.url)
+    expect(page.locator(".gap")).to_have_count(1)
+    page.get_by_role("button", name="Show older").click()
+    expect(page.locator(".gap")).to_have_count(2)
+    for number in range(201):
+        site.miss(60 + number)
+    expect(page.locator("#more-gaps")).to_be_visible()
 
 
 def test_the_keyboard_does_it_all(site: Site, page: Page) -> None:
@@ -246,6 +287,7 @@ def test_the_page_waits_for_its_server(tmp_path: Path, page: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_both_colours(site: Site, browser: Browser, scheme: Any) -> None:
     site.see(1)
+    site.miss(2, camera="a-camera-with-a-very-long-name-that-has-no-space-in-it")
     site.cameras.put("yard", "failed", reason="a long reason " * 10)
     with browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme, is_mobile=True) as context:
         page = context.new_page()

@@ -80,6 +80,10 @@ class Served:
         found: list[dict[str, Any]] = self.ask("/api/events", params=question).json()["events"]
         return found
 
+    def gaps(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("/api/gaps", params={"camera": name}).json()["gaps"]
+        return found
+
     def configure(self, config: str) -> None:
         (self.folder / "live.yaml").write_text(config, encoding="utf-8")
         self.process.send_signal(signal.SIGHUP)
@@ -156,6 +160,9 @@ def test_a_camera_that_is_lost(served: Served, doors: dict[str, Camera], name: s
     doors[name].turn("well")
     served.wait_for(name, "live")
     assert served.cameras()[name]["gaps"] == 1
+    (gap,) = until(lambda: [each for each in served.gaps(name) if each["end"]])
+    assert seen["start"] < gap["start"] < gap["end"]
+    assert gap["reason"]
     until(lambda: [each for each in served.events(camera=name) if each["end"] is None])
 
 
@@ -220,6 +227,8 @@ def test_cameras_of_the_page_outlive_it_and_so_does_its_end(served: Served, door
     with serving(served.folder, "live.yaml", YARD=with_password(doors["yard"])) as again:
         assert again.cameras().keys() == {"yard", "door", "back-door"}
         again.wait_for("back-door", "live")
+        for name in ("yard", "back-door"):
+            assert "Onsight did not run" in [each["reason"] for each in until(lambda name=name: again.gaps(name))]
         assert all(each["end"] for each in again.events(until=ended))
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import ConfigError
-from pipeline.serve.types import Audit, CameraState, CameraStatus, Event
+from pipeline.serve.types import Audit, CameraState, CameraStatus, Event, Gap
 from pipeline.types import Annotated, Classification, Frame, Redacted
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -61,6 +61,7 @@ class FakeEvents:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.events: list[Event] = []
+        self.missed: list[Gap] = []
         self.log: list[Audit] = []
 
     def put(self, number: int, *, start: datetime | None = None, **values: Any) -> Event:
@@ -91,6 +92,30 @@ class FakeEvents:
             and (until is None or event.start <= until)
             and (not rules or event.rule in rules)
             and (before is None or event.id < before)
+        ]
+        return found[:limit]
+
+    def miss(self, number: int, start: datetime, seconds: float | None = 90, camera: str = "yard") -> None:
+        """Gap number `number`."""
+        end = None if seconds is None else start + timedelta(seconds=seconds)
+        self.missed.insert(0, Gap(f"{number:06}", camera, start, end, "Connection refused"))
+
+    def gaps(
+        self,
+        *,
+        cameras: Collection[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[Gap]:
+        found = [
+            gap
+            for gap in self.missed
+            if (not cameras or gap.camera in cameras)
+            and (since is None or gap.end is None or gap.end >= since)
+            and (until is None or gap.start < until)
+            and (before is None or gap.id < before)
         ]
         return found[:limit]
 

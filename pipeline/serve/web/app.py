@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from pipeline.errors import ConfigError, OnsightError
 from pipeline.serve.live import Live
 from pipeline.serve.protocols import Cameras, Events
-from pipeline.serve.web import api_cameras, api_events, api_system, signin, watching
+from pipeline.serve.web import api_cameras, api_events, api_gaps, api_system, signin, watching
 from pipeline.serve.web.accounts import Accounts
 from pipeline.serve.web.board import Board
 from pipeline.serve.web.gate import Gate
@@ -69,7 +69,7 @@ def create_app(settings: WebSettings, live: Live, cameras: Cameras, events: Even
         Board(cameras, events),
     )
     app.add_middleware(Gate, guard=guard)
-    for module in (signin, api_cameras, watching, api_events, api_system):
+    for module in (signin, api_cameras, watching, api_events, api_gaps, api_system):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _explain)
     app.add_exception_handler(OnsightError, _explain_ours)

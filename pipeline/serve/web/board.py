@@ -15,11 +15,11 @@ from pipeline.serve.types import CameraStatus
 from pipeline.serve.web.wire import CameraOut
 
 INTERVAL = 1.0  # seconds
-_NEWEST = 20  # events that are looked at for changes
+_NEWEST = 20  # events and gaps that are looked at for changes
 
 
 class Board:
-    """The state of the cameras, and a mark that changes when one of the newest events does."""
+    """The state of the cameras, and a mark that changes when one of the newest events or gaps does."""
 
     def __init__(self, cameras: Cameras, events: Events) -> None:
         self._cameras = cameras
@@ -44,6 +44,8 @@ class Board:
     def _mark(self) -> str:
         try:
             newest = self._events.search(limit=_NEWEST)
+            gaps = self._events.gaps(limit=_NEWEST)
         except OnsightError:  # the cameras are shown all the same; who asks for events is told
             return ""
-        return f"{hash(tuple((each.id, each.end, each.thumbnail, each.clip) for each in newest)):x}"
+        seen = [(each.id, each.end, each.thumbnail, each.clip) for each in newest]
+        return f"{hash((*seen, *gaps)):x}"

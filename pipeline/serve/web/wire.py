@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
-from pipeline.serve.types import Audit, CameraState, CameraStatus, Event
+from pipeline.serve.types import Audit, CameraState, CameraStatus, Event, Gap
 from pipeline.serve.web.settings import Role
 
 
@@ -106,6 +106,27 @@ class EventPage(BaseModel):
     """Events, newest first; `next` is the `before` of the next page, null on the last."""
 
     events: list[EventOut]
+    next: str | None
+
+
+class GapOut(BaseModel):
+    """A time in which a camera gave no pictures, and why; `end` is null while it lasts."""
+
+    id: str
+    camera: str
+    start: datetime
+    end: datetime | None
+    reason: str
+
+    @classmethod
+    def of(cls, gap: Gap) -> Self:
+        return cls(**asdict(gap))
+
+
+class GapPage(BaseModel):
+    """Gaps, newest first; `next` is the `before` of the next page, null on the last."""
+
+    gaps: list[GapOut]
     next: str | None
 
 

@@ -14,6 +14,7 @@ from pipeline.serve.recovery import recover
 from pipeline.serve.retention import Retention, size, sweep
 from pipeline.serve.store import EventStore
 from pipeline.serve.tables import events
+from pipeline.serve.types import Gap
 
 DAY = 86400.0
 PICTURE = np.random.default_rng(0).integers(0, 255, (100, 100, 3), np.uint8)
@@ -127,6 +128,16 @@ def test_what_a_killed_process_had_deleted_is_overwritten(store: EventStore, mon
         assert b"secret4" in written(store)
     recover(store)
     assert b"secret4" not in written(store)
+
+
+def test_old_gaps_go(store: EventStore) -> None:
+    for number, ended in enumerate((after(DAY), after(3 * DAY), None)):
+        store.note_gap(Gap(str(number), "yard", after(0), ended, "gone"))
+    store.flush()
+    sweep(store, None, 0, after(100 * DAY))
+    assert len(store.gaps()) == 3
+    sweep(store, timedelta(days=2), None, after(4 * DAY))
+    assert [gap.end for gap in store.gaps()] == [None, after(3 * DAY)]
 
 
 def test_the_audit_log_is_kept_for_a_year(store: EventStore) -> None:

@@ -22,6 +22,7 @@ from pipeline.serve import pending as pending_module
 from pipeline.serve.recovery import recover
 from pipeline.serve.store import EventStore
 from pipeline.serve.tables import metadata
+from pipeline.serve.types import Gap
 from pipeline.types import Image
 
 PICTURE = np.full((40, 60, 3), 120, np.uint8)
@@ -169,8 +170,10 @@ def test_while_another_program_locks_the_database_events_wait(
         other.execute("BEGIN IMMEDIATE")
         store.add(first, PICTURE)
         store.audit("ann", "view", "a")
+        store.note_gap(Gap("0", "yard", after(0), None, "gone"))
         with pytest.raises(StoreError, match="another program writes to it"):
             store.flush()
+        store.note_gap(Gap("0", "yard", after(0), after(1), "gone"))
         store.update(replace(first, end=after(5)))
         store.add(second)
         while "waits in memory" not in caplog.text:
@@ -180,6 +183,7 @@ def test_while_another_program_locks_the_database_events_wait(
         store.flush()
         assert [each.end for each in store.search()] == [second.end, after(5)]
         assert len(store.audits()) == 1
+        assert [gap.end for gap in store.gaps()] == [after(1)]
         assert store.thumbnail_path(store.search()[1]) is not None
 
 
@@ -319,6 +323,17 @@ def test_safe_pragmas(store: EventStore) -> None:
             for name in ("journal_mode", "synchronous", "secure_delete", "auto_vacuum")
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 1, "secure_delete": 1, "auto_vacuum": 2}
+
+
+def test_a_store_of_the_first_schema_keeps_its_events(tmp_path: Path) -> None:
+    with closing(EventStore(tmp_path)) as store:
+        store.add(event())
+        store.flush()
+        for sql in ("DROP TABLE gaps", "DROP TABLE watched", "UPDATE alembic_version SET version_num = '0001'"):
+            run(store, sql)
+    with closing(EventStore(tmp_path)) as store:
+        assert len(store.search()) == 1
+        assert store.gaps() == []
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

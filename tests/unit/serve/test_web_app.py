@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.testclient import WebSocketDenialResponse
-from support.serving import FakeCameras, FakeEvents, picture, shown
+from support.serving import START, FakeCameras, FakeEvents, picture, shown
 
 from pipeline.serve.live import Live
 from pipeline.serve.web.accounts import hash_token, new_token
@@ -328,6 +329,24 @@ def test_events_are_searched(world: World) -> None:
     assert ("token viewer", "search events", "camera=yard") in world.events.told
 
 
+def test_gaps_come_in_pages_and_are_searched(world: World) -> None:
+    for number, camera in enumerate(("gate", "yard", "yard")):
+        world.events.miss(number, START + timedelta(minutes=10 * number), None if number == 2 else 90, camera)
+    viewer = world.as_role("viewer")
+    page = viewer.get("/api/gaps", params={"limit": 2}).json()
+    assert page["gaps"][0] == {
+        "id": "000002",
+        "camera": "yard",
+        "start": "2026-03-01T12:20:00Z",
+        "end": None,
+        "reason": "Connection refused",
+    }
+    rest = viewer.get("/api/gaps", params={"limit": 2, "before": page["next"]}).json()
+    assert ([gap["id"] for gap in rest["gaps"]], rest["next"]) == (["000000"], None)
+    asked = {"camera": "yard", "until": "2026-03-01T12:15:00Z"}
+    assert [gap["id"] for gap in viewer.get("/api/gaps", params=asked).json()["gaps"]] == ["000001"]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -438,7 +457,10 @@ def test_the_mark_changes_with_the_events(home: World, monkeypatch: pytest.Monke
         mark = socket.receive_json()["events"]
         assert socket.receive_json()["events"] == mark
         home.events.put(1)
-        while socket.receive_json()["events"] == mark:
+        while (seen := socket.receive_json()["events"]) == mark:
+            pass
+        home.events.miss(1, START)
+        while socket.receive_json()["events"] == seen:
             pass
 
 

@@ -45,7 +45,7 @@ def test_without_a_picture_it_stalls_and_the_gap_counts_from_the_last_one() -> N
 def test_a_picture_after_a_stall_ends_the_gap_though_nobody_looked() -> None:
     health = live(101, 102).pictured(112, 640, 360)
     assert (health.state, health.since, health.gaps) == ("live", 112, 1)
-    assert health.recent == (Gap(102, 112),)
+    assert health.recent == (Gap(102, 112, "connected, but no picture came"),)
     assert health.gap_seconds(200) == 10
 
 
@@ -57,7 +57,7 @@ def test_a_lost_camera_waits_and_comes_back() -> None:
     assert again.gap_seconds(106) == 4
     back = again.pictured(107, 320, 240)
     assert (back.state, back.since, back.reason, back.width, back.height) == ("live", 107, None, 320, 240)
-    assert (back.recent, back.gap_seconds(200)) == ((Gap(102, 107),), 5)
+    assert (back.recent, back.gap_seconds(200)) == ((Gap(102, 107, "Connection timed out"),), 5)
 
 
 def test_a_stall_that_ends_in_a_loss_is_one_gap() -> None:
@@ -86,12 +86,12 @@ def test_wrong_pictures_stall_it_but_are_no_gap() -> None:
     assert (silent.state, silent.since, silent.gaps) == ("stalled", 109, 1)
     assert silent.reason.startswith("connected, but no picture")
     well = silent.pictured(111, 640, 360)
-    assert (well.state, well.reason, well.recent) == ("live", None, (Gap(104, 111),))
+    assert (well.state, well.reason, well.recent) == ("live", None, (Gap(104, 111, "connected, but no picture came"),))
 
 
 def test_the_latest_gaps_are_kept_and_all_are_counted() -> None:
     health = live(0)
     for number in range(1, 101):
         health = health.lost(10 * number - 1, "gone").pictured(10 * number, 640, 360)
-    assert (health.gaps, len(health.recent), health.recent[-1]) == (100, 20, Gap(990, 1000))
+    assert (health.gaps, len(health.recent), health.recent[-1]) == (100, 20, Gap(990, 1000, "gone"))
     assert health.gap_seconds(5000) == 1000

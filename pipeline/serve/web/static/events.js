@@ -8,9 +8,12 @@ const form = document.getElementById("search");
 const list = document.getElementById("list");
 const older = document.getElementById("older");
 const none = document.getElementById("no-events");
+const moreGaps = document.getElementById("more-gaps");
 const LIMIT = 40;
+const MOST_GAPS = 200;
 
 let events = [];
+let gaps = { gaps: [], next: null };
 let next = null;
 let asked = 0;
 let shownMark = null;
@@ -59,27 +62,37 @@ export function forget(id) {
   render();
 }
 
-function query(before) {
-  const asked = new URLSearchParams({ limit: LIMIT });
-  const { label, camera, since, until } = form.elements;
-  for (const each of label.value.split(",").map((part) => part.trim()).filter(Boolean)) asked.append("label", each);
+function query(values) {
+  const asked = new URLSearchParams(values);
+  const { camera, since, until } = form.elements;
   if (camera.value) asked.set("camera", camera.value);
-  if (since.value) asked.set("since", new Date(since.value).toISOString());
+  if (since.value && !asked.has("since")) asked.set("since", new Date(since.value).toISOString());
   if (until.value) asked.set("until", new Date(until.value).toISOString());
-  if (before) asked.set("before", before);
-  return `/api/events?${asked}`;
+  return asked;
+}
+
+function askEvents(before) {
+  const asked = query({ limit: LIMIT, ...(before && { before }) });
+  const labels = form.elements.label.value.split(",").map((part) => part.trim()).filter(Boolean);
+  for (const each of labels) asked.append("label", each);
+  return ask(`/api/events?${asked}`);
+}
+
+/** The gaps of the time that the list shows, whatever label is searched for: nothing could be seen in them. */
+function askGaps() {
+  return ask(`/api/gaps?${query({ limit: MOST_GAPS, ...(next !== null && { since: events.at(-1).start }) })}`);
 }
 
 async function search({ keep = false } = {}) {
   const turn = ++asked;
   try {
-    const page = await ask(query());
+    const page = await askEvents();
     if (turn !== asked) return; // a later question has been asked
     const last = keep && page.next !== null ? events.findIndex((event) => event.id === page.events.at(-1).id) : -1;
     const rest = last < 0 ? [] : events.slice(last + 1);
     if (!rest.length) next = page.next;
     events = [...page.events, ...rest];
-    render();
+    await renderWithGaps(turn);
   } catch (error) {
     say(error.message);
   }
@@ -89,11 +102,11 @@ async function more() {
   const turn = ++asked;
   older.disabled = true;
   try {
-    const page = await ask(query(next));
+    const page = await askEvents(next);
     if (turn !== asked) return;
     events = [...events, ...page.events];
     next = page.next;
-    render();
+    await renderWithGaps(turn);
   } catch (error) {
     say(error.message);
   } finally {
@@ -106,11 +119,19 @@ function say(text) {
   none.hidden = false;
 }
 
+async function renderWithGaps(turn) {
+  const found = await askGaps();
+  if (turn !== asked) return;
+  gaps = found;
+  render();
+}
+
 function render() {
   const focused = document.activeElement?.dataset?.event;
   const days = [];
   let heading = null;
-  for (const event of events) {
+  const all = [...events, ...gaps.gaps].sort((one, other) => new Date(other.start) - new Date(one.start));
+  for (const event of all) {
     const day = dayOf(event.start);
     if (day !== heading) {
       heading = day;
@@ -118,10 +139,11 @@ function render() {
     }
     days.at(-1).append(nodeOf(event));
   }
-  for (const id of [...nodes.keys()].filter((each) => !events.some((event) => event.id === each))) nodes.delete(id);
+  for (const id of [...nodes.keys()].filter((each) => !all.some((event) => event.id === each))) nodes.delete(id);
   list.replaceChildren(...days);
   if (focused) list.querySelector(`[data-event="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   older.hidden = next === null;
+  moreGaps.hidden = gaps.next === null;
   none.hidden = events.length > 0;
   none.textContent = new FormData(form).values().some(Boolean) ? "No event fits this search." : "Nothing has been seen yet.";
   suggest();
@@ -132,16 +154,26 @@ function nodeOf(event) {
   const known = nodes.get(event.id);
   if (known?.text === text) return known.node;
   const node = document.createElement("li");
+  const missed = event.reason !== undefined;
+  node.classList.toggle("gap", missed);
+  node.append(...(missed ? partsOf(event, "No pictures", [spanOf(event.start, event.end), event.reason]) : [buttonOf(event)]));
+  nodes.set(event.id, { text, node });
+  return node;
+}
+
+function buttonOf(event) {
   const button = document.createElement("button");
   button.className = "event";
   button.dataset.event = event.id;
-  button.append(pictureOf(event), part("b", event.label), part("span", event.camera), part("time", clockOf(event.start)));
-  button.append(part("small", `${percentOf(event.score)} · ${spanOf(event.start, event.end)}${event.clip ? " · clip" : ""}`));
-  button.querySelector("time").dateTime = event.start;
+  const facts = [percentOf(event.score), spanOf(event.start, event.end), ...(event.clip ? ["clip"] : [])];
+  button.append(pictureOf(event), ...partsOf(event, event.label, facts));
   button.addEventListener("click", () => showEvent(event));
-  node.append(button);
-  nodes.set(event.id, { text, node });
-  return node;
+  return button;
+}
+
+function partsOf({ camera, start }, title, facts) {
+  const time = Object.assign(part("time", clockOf(start)), { dateTime: start });
+  return [part("b", title), part("span", camera), time, part("small", facts.join(" · "))];
 }
 
 function pictureOf(event) {

@@ -1,0 +1,153 @@
+"""The gaps of cameras, from their state to the store, over the end of a process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.serve.diary import Diary
+from pipeline.serve.recovery import recover
+from pipeline.serve.store import EventStore
+from pipeline.serve.types import Gap
+from pipeline.sources.state import Health
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with closing(EventStore(tmp_path)) as opened:
+        yield opened
+
+
+def live(ago: float = 0.0) -> Health:
+    """Its newest picture came so many seconds ago."""
+    now = time.monotonic()
+    return Health(now - 1000, now - 1000, 5.0).pictured(now - ago, 640, 360)
+
+
+def lost(ago: float = 60.0, reason: str = "Connection refused") -> Health:
+    return live(ago).lost(time.monotonic(), reason)
+
+
+def kept(store: EventStore) -> list[Gap]:
+    """The gaps, oldest first."""
+    store.flush()
+    return store.gaps()[::-1]
+
+
+def seconds(gap: Gap) -> float:
+    assert gap.end is not None
+    return (gap.end - gap.start).total_seconds()
+
+
+def ago(moment: datetime | None) -> float:
+    assert moment is not None
+    return (datetime.now(UTC) - moment).total_seconds()
+
+
+def test_a_gap_is_kept_when_it_begins_and_again_when_it_ends(store: EventStore) -> None:
+    diary = Diary(store)
+    health = live()
+    diary.write({0: ("yard", health)})
+    assert kept(store) == []
+    gone = health.lost(time.monotonic(), "the camera ended the connection")
+    diary.write({0: ("yard", gone)})
+    (begun,) = kept(store)
+    assert (begun.camera, begun.end, begun.reason) == ("yard", None, "the camera ended the connection")
+    refused = gone.lost(time.monotonic(), "Connection refused")
+    diary.write({0: ("yard", refused)})
+    diary.write({0: ("yard", refused.pictured(time.monotonic(), 640, 360))})
+    (ended,) = kept(store)
+    assert (ended.id, ended.start, ended.reason) == (begun.id, begun.start, "Connection refused")
+    assert ended.end is not None
+
+
+def test_a_gap_that_was_over_before_anybody_looked_is_kept(store: EventStore) -> None:
+    diary = Diary(store)
+    diary.write({0: ("yard", lost(30, "gone").pictured(time.monotonic() - 10, 640, 360))})
+    (gap,) = kept(store)
+    assert seconds(gap) == pytest.approx(20, abs=0.5)
+    assert ago(gap.start) == pytest.approx(30, abs=0.5)
+    assert gap.reason == "gone"
+
+
+def test_what_does_not_change_is_not_written_again(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    diary, health, told = Diary(store), lost(), []
+    monkeypatch.setattr(store, "note_gap", told.append)
+    for _ in range(3):
+        diary.write({0: ("yard", health.at(time.monotonic()))})
+    assert len(told) == 1
+
+
+def test_a_camera_that_is_removed_or_opened_anew_has_no_gap_that_lasts(store: EventStore) -> None:
+    diary = Diary(store)
+    diary.write({0: ("yard", lost()), 1: ("door", lost())})
+    diary.write({2: ("yard", live())})
+    assert [each.camera for each in kept(store) if each.end is None] == []
+    assert len(kept(store)) == 2
+
+
+def test_the_end_of_the_process_is_the_end_of_what_it_can_tell(store: EventStore) -> None:
+    diary = Diary(store)
+    diary.write({0: ("yard", lost(60))})
+    diary.close()
+    (gap,) = kept(store)
+    assert seconds(gap) == pytest.approx(60, abs=1)
+
+
+def test_after_a_kill_the_time_without_a_process_is_a_gap(tmp_path: Path) -> None:
+    """`yard` was lost, `door` was live; nobody has watched for an hour. `new` was not there before, `old` is gone."""
+    killed = datetime.now(UTC) - timedelta(hours=1)
+    with closing(EventStore(tmp_path)) as store:
+        diary = Diary(store)
+        diary.write({0: ("yard", lost()), 1: ("door", live()), 2: ("old", live())})
+        (open_gap,) = kept(store)
+        store.note_gap(Gap(open_gap.id, "yard", killed - timedelta(minutes=5), None, "Connection refused"))
+        for name in ("yard", "door", "old"):
+            store.note_watched(name, killed)
+    with closing(EventStore(tmp_path)) as store:  # the diary was not closed
+        recover(store)
+        diary = Diary(store)
+        diary.write({0: ("yard", live()), 1: ("door", live()), 2: ("new", live())})
+        gaps = {(gap.camera, gap.reason): gap for gap in kept(store)}
+        diary.write({0: ("yard", live()), 1: ("door", live()), 3: ("old", live())})
+        assert len(kept(store)) == len(gaps)  # `old` is added, not missed
+    assert gaps.keys() == {
+        ("yard", "Connection refused"),
+        ("yard", "Onsight did not run"),
+        ("door", "Onsight did not run"),
+    }
+    assert gaps["yard", "Connection refused"].end == killed
+    for name in ("yard", "door"):
+        down = gaps[name, "Onsight did not run"]
+        assert down.start == killed
+        assert ago(down.end) < 60
+
+
+def test_a_gap_of_a_camera_of_which_nothing_else_is_known_ends_where_it_began(store: EventStore) -> None:
+    start = datetime.now(UTC) - timedelta(hours=1)
+    store.note_gap(Gap("0", "yard", start, None, "Connection refused"))
+    store.flush()
+    recover(store)
+    assert [gap.end for gap in kept(store)] == [start]
+
+
+def test_gaps_are_searched_as_events_are(store: EventStore) -> None:
+    now = datetime.now(UTC)
+    for number, (camera, start, end) in enumerate((("Yard", 60, 50), ("door", 40, 30), ("yard", 20, None))):
+        ended = None if end is None else now - timedelta(minutes=end)
+        store.note_gap(Gap(str(number), camera, now - timedelta(minutes=start), ended, "gone"))
+    store.flush()
+
+    def found(**search: object) -> list[str]:
+        return [each.id for each in store.gaps(**search)]  # type: ignore[arg-type]
+
+    assert found() == ["2", "1", "0"]
+    assert found(cameras=["yard"]) == ["2", "0"]
+    assert found(since=now - timedelta(minutes=35)) == ["2", "1"]
+    assert found(until=now - timedelta(minutes=45)) == ["0"]
+    assert found(before="2", limit=1) == ["1"]
