@@ -53,10 +53,6 @@ class Gate:
             raise ValueError("only frames at a known time may follow from a look at another")
         return replace(frame, look=self._sources[frame.stream](frame, frame.pts))
 
-    def forget(self, stream: int) -> None:
-        """No frame of this source comes any more."""
-        self._sources.pop(stream, None)
-
 
 class _SourceGate:
     """The gate of one source: what it keeps is of the last look."""

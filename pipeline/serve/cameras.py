@@ -30,7 +30,6 @@ class Cameras(Generic[S]):
         open_camera: makes a camera of its name, its spec and the number that its frames carry as `stream`; raises
             ConfigError where the spec does not fit. It does not wait for the camera.
         recognisers: as in `stream.journey`.
-        gate: as in `stream.journey`.
         batch: frames of several cameras that share an inference, at most.
         wait: seconds, at most, for which a frame waits for those of other cameras that are due.
     """
@@ -40,13 +39,11 @@ class Cameras(Generic[S]):
         open_camera: Callable[[str, S, int], Watched],
         recognisers: Sequence[Callable[[list[Frame]], list[Recognised]]],
         stop: threading.Event,
-        gate: Callable[[Frame], Frame] | None = None,
         batch: int = 1,
         wait: float = 0.0,
     ) -> None:
         self._open = open_camera
         self._recognisers = recognisers
-        self._gate = gate
         self._batch, self._wait = batch, wait
         self._numbers = count()
         self._lock = threading.RLock()  # one change at a time
@@ -158,6 +155,11 @@ class Cameras(Generic[S]):
             with self._lock, ExitStack() as stack:  # one that cannot be closed leaves no other open
                 for name in reversed(self._specs):
                     stack.callback(self.remove, name)
+
+    def _gate(self, frame: Frame) -> Frame:
+        """Each camera has a gate of its own."""
+        watched, _ = self._watched.get(frame.stream, (None, None))
+        return frame if watched is None else watched.gate(frame)
 
     def _watch(self, name: str, spec: S) -> None:
         stream = next(self._numbers)

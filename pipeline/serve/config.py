@@ -36,11 +36,13 @@ class CameraSpec(_Part):
     Args:
         source: URL or number of a camera; a secret, since a password may stand in it.
         masks, zones: files as `onsight run` takes them.
+        every: the model looks at one frame in so many; None: as for all cameras.
     """
 
     source: Secret
     masks: Path | None = None
     zones: Path | None = None
+    every: Annotated[int, Field(gt=0)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from pipeline.model import OnnxModel
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.second import open_second
+from pipeline.serve.stagger import Staggered
 from pipeline.track import LOST_AFTER, Tracker
 from pipeline.trip import Stage, open_gate, open_hider, painter, settle_recognition
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
@@ -55,22 +56,34 @@ class Eye:
             hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(self.plan.workers)
         ]
 
-    @cached_property
-    def gate(self) -> Gate | None:
-        return open_gate(self.config)
+    def wanted(self, every: int | None) -> Recognition:
+        """What is wanted of a camera that may have an `every` of its own.
+
+        Raises:
+            ConfigError: it does not go with the rest.
+        """
+        wanted = self.config if every is None else self.config.model_copy(update={"every": every})
+        wanted.check()
+        return wanted
+
+    def gate(self, stream: int, wanted: Recognition) -> Callable[[Frame], Frame]:
+        """That of one camera."""
+        if not wanted.gated:
+            return lambda frame: frame
+        return Staggered(lambda: _gate(wanted), stream % wanted.every)
 
     @property
     def labels(self) -> Sequence[str]:
         return self.model.contract.labels
 
-    def stages(self, stream: int, places: Places | None) -> list[Stage]:
+    def stages(self, stream: int, places: Places | None, wanted: Recognition) -> list[Stage]:
         """Those of one camera, in the order of the journey."""
         stages: list[Stage] = []
         if self.config.track:
             stages.append(Tracker(self.settings.thresholds_C, self.settings.classes, self.settings.hide or frozenset()))
         if self._second is not None:
             stages.append(self._second)
-        if self.config.gated and not self.config.track:
+        if wanted.gated and not wanted.track:
             stages.append(Repeater())
         if places is not None:
             stages.append(SceneCounter({stream: places}, LOST_AFTER))
@@ -78,8 +91,6 @@ class Eye:
 
     def forget(self, stream: int) -> None:
         """The camera whose frames carry this number has gone."""
-        if self.gate is not None:
-            self.gate.forget(stream)
         if self._second is not None:
             self._second.forget(stream)
 
@@ -88,3 +99,9 @@ class Eye:
 
     def overlay(self) -> Callable[[Redacted], Annotated]:
         return painter(self.config.draw, self.config.status, self.settings.hide or frozenset())
+
+
+def _gate(wanted: Recognition) -> Gate:
+    gate = open_gate(wanted)
+    assert gate is not None
+    return gate

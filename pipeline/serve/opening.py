@@ -49,11 +49,15 @@ class Opener:
         source: Source = camera
         if spec.masks is not None:
             source = Masked(camera, settle_masks(read_masks(spec.masks), [camera.name])[0])
-        stages = self.eye.stages(stream, self._places(spec, camera.name))
+        wanted = self.eye.wanted(spec.every)
+        stages = self.eye.stages(stream, self._places(spec, camera.name), wanted)
         hides = spec.masks is not None or self.eye.config.hides
         sinks = (self.live.sink(name), self._memory(name, target, hides))
-        redact, overlay, forget = self.eye.redactor(), self.eye.overlay(), partial(self.eye.forget, stream)
-        return Watched(name, source, lambda: camera.health, stages, redact, overlay, sinks, forget)
+        return Watched(
+            *(name, source, lambda: camera.health, stages, self.eye.redactor(), self.eye.overlay(), sinks),
+            gate=self.eye.gate(stream, wanted),
+            forget=partial(self.eye.forget, stream),
+        )
 
     def _places(self, spec: CameraSpec, source: str) -> Places | None:
         if spec.zones is None:

@@ -65,7 +65,7 @@ def serve(
         live = Live(config.web.rate, config.web.width, config.web.quality, config.web.viewers)
         cut = config.store.clips.cut if config.store.clips else None
         opener = Opener(eye, live, store, news, cut, config.rules)
-        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, eye.gate, eye.plan.batch, eye.plan.wait)
+        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, eye.plan.batch, eye.plan.wait)
         registry = Registry(cameras, config.store.folder / "cameras.yaml")
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))

@@ -17,7 +17,7 @@ from pipeline.sources.state import Health
 from pipeline.stream import finish
 from pipeline.tally import Tally
 from pipeline.trip import Stage
-from pipeline.types import Annotated, Recognised, Redacted  # noqa: TID251 - passes it on
+from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 
 
 class CameraSink(Sink, Protocol):
@@ -40,6 +40,7 @@ class Watched:
         health: how it is now, by `time.monotonic`.
         stages, redact, overlay: as in `stream.journey`.
         sinks: get every frame that is shown.
+        gate: as in `stream.journey`.
         forget: called when the camera has been closed.
     """
 
@@ -50,6 +51,7 @@ class Watched:
     redact: Callable[[Recognised], Redacted | None]
     overlay: Callable[[Redacted], Annotated]
     sinks: Sequence[CameraSink]
+    gate: Callable[[Frame], Frame] = lambda frame: frame
     forget: Callable[[], None] = lambda: None
     dropped: Callable[[], int] = lambda: 0
     tally: Tally = field(init=False)

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ class Watching:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.shown = Shown()
+        self.looks: set[tuple[str, str | None]] = set()
         self.shared = threading.Event()
         self.cameras = Cameras[str](self._open, [self._recognise], self.stop, batch=2, wait=0.5)
         self._thread = threading.Thread(target=self.cameras.run)
@@ -103,9 +105,11 @@ class Watching:
             Redactor(False),
             lambda redacted: Annotated(redacted, redacted.frame.image),
             [self.shown.of(spec)],
+            lambda frame: replace(frame, look="anew" if spec == "all" else "same"),
         )
 
     def _recognise(self, frames: list[Frame]) -> list[Recognised]:
+        self.looks |= {(frame.source, frame.look) for frame in frames}
         if {frame.source for frame in frames} == {"door", "yard"}:
             self.shared.set()
         return [Recognised(frame, SEEN) for frame in frames]
@@ -205,6 +209,13 @@ def test_all_cameras_may_be_opened_anew(watching):
     cameras.become({"a": "a"}, anew=True)
     assert shown.closed == ["a"]
     shown.wait_for("a")
+
+
+def test_each_camera_has_a_gate_of_its_own(watching):
+    for name in ("all", "few"):
+        watching.cameras.add(name, name)
+        watching.shown.wait_for(name)
+    assert watching.looks == {("all", "anew"), ("few", "same")}
 
 
 def test_drops_are_counted_per_camera(watching):

@@ -16,7 +16,6 @@ import pytest
 from support.watching import HEIGHT, NOW, WIDTH, Seen, after, event, shown
 
 from pipeline.counting import SceneCounter
-from pipeline.gate import Gate
 from pipeline.serve.clips import Recorder
 from pipeline.serve.episodes import Episodes
 from pipeline.serve.memory import Memory
@@ -26,7 +25,7 @@ from pipeline.serve.store import EventStore
 from pipeline.sources.state import Health
 from pipeline.track import LOST_AFTER, Tracker
 from pipeline.trails import Trails
-from pipeline.types import Detections, Frame, Recognised
+from pipeline.types import Detections, Recognised
 from pipeline.zones import Place, Places
 
 _NOT_ITS_OWN = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, EventStore)
@@ -139,17 +138,6 @@ def test_trails() -> None:
             trails.draw(image, each.frame, each.results)
 
     does_not_grow(trails, cycle)
-
-
-def test_the_gate() -> None:
-    gate, image = Gate(2, 0.001), np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-
-    def cycle(number: int) -> None:
-        """A camera is changed: it has another number."""
-        gate(Frame(image, "yard", 0, 0.0, number))
-        gate.forget(number)
-
-    does_not_grow(gate, cycle)
 
 
 def test_how_a_camera_is() -> None:

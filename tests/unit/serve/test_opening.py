@@ -207,30 +207,41 @@ class Shown:
     def close(self, whole: bool = True) -> None: ...
 
 
-def test_frames_at_which_the_model_does_not_look_repeat_its_last_answer(store, models) -> None:
-    open_camera = opener(store, models, cut=None, every=2, classes=["red"])
-    gate, (recognise,) = open_camera.eye.gate, open_camera.eye.recognisers
-    assert gate is not None
-    watched, shown = open_camera("yard", spec(), 0), Shown()
+@pytest.mark.parametrize(("every", "own"), [(2, None), (1, 2)])
+def test_frames_at_which_the_model_does_not_look_repeat_its_last_answer(store, models, every, own) -> None:
+    open_camera = opener(store, models, cut=None, every=every, classes=["red"])
+    (recognise,) = open_camera.eye.recognisers
+    watched, shown = open_camera("yard", spec(every=own), 0), Shown()
     watched.sinks = [shown]
     for frame in frames(4):
-        watched.take(recognise([gate(frame)])[0])
+        watched.take(recognise([watched.gate(frame)])[0])
     assert (watched.tally.frames, watched.tally.looked) == (4, 2)
     assert shown.counts == [1, 1, 1, 1]
 
 
 def test_what_is_known_of_a_camera_goes_with_it(store, models, classifier_path) -> None:
     open_camera = opener(store, models, cut=None, every=2, track=True, then=classifier_path)
-    gate, (recognise,), second = open_camera.eye.gate, open_camera.eye.recognisers, open_camera.eye._second
-    assert gate is not None
+    (recognise,), second = open_camera.eye.recognisers, open_camera.eye._second
     assert second is not None
     for stream in range(3):
         watched = open_camera("yard", spec(), stream)
         for frame in frames(3):
-            watched.take(recognise([gate(replace(frame, stream=stream))])[0])
-        assert (set(gate._sources), set(second._tracks)) == ({stream}, {stream})
+            watched.take(recognise([watched.gate(replace(frame, stream=stream))])[0])
+        assert set(second._tracks) == {stream}
         watched.close()
-    assert (len(gate._sources), len(second._tracks)) == (0, 0)
+    assert len(second._tracks) == 0
+
+
+def test_cameras_that_start_together_are_looked_at_in_turn(store, models) -> None:
+    open_camera = opener(store, models, cut=None, every=3)
+    gates = [open_camera(f"camera {stream}", spec(), stream).gate for stream in range(4)]
+    looks = [[number for number, frame in enumerate(frames(9)) if gate(frame).looked] for gate in gates]
+    assert looks == [[0, 3, 6], [0, 1, 4, 7], [0, 2, 5, 8], [0, 3, 6]]
+
+
+def test_a_camera_that_has_to_be_redacted_is_looked_at_all_the_time(store, models) -> None:
+    with pytest.raises(ConfigError, match="'every' does not go with 'redact'"):
+        opener(store, models, redact=["red"])("yard", spec(every=2), 0)
 
 
 @pytest.mark.parametrize("gate", [{"every": 2}, {"motion_gate": True}])
