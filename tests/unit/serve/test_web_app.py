@@ -124,6 +124,13 @@ def test_viewers_change_nothing(world: World, method: str, path: str) -> None:
     assert world.events.log == []
 
 
+@pytest.mark.parametrize("end", ["%0A", "%0D", "%0B", "%00", "%C2%85"])
+def test_a_line_feed_behind_a_path_does_not_make_another_role_of_it(world: World, end: str) -> None:
+    assert world.as_role("viewer").get(f"/api/audit{end}").status_code == 404
+    assert world.as_role("viewer").delete(f"/api/events/000001{end}").status_code == 404
+    assert world.events.log == []
+
+
 def test_what_viewers_and_strangers_may_is_what_it_should_be() -> None:
     for_admins = {each for each in ROUTES if each not in PUBLIC and needed(*each) == "admin" and each[0] != "WEBSOCKET"}
     assert for_admins == {
