@@ -23,8 +23,15 @@ class Cameras(Protocol):
             ConfigError: the name is taken, or `spec` cannot be used.
         """
 
+    def settings(self, name: str) -> Mapping[str, Any]:
+        """The spec of a camera as it may be shown: its source without credentials.
+
+        Raises:
+            KeyError: there is no such camera.
+        """
+
     def change(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Gives a camera other settings.
+        """Gives a camera other settings; without a source it keeps the one that it has.
 
         Raises:
             KeyError: there is no such camera.

@@ -15,6 +15,7 @@ from pipeline.serve.cameras import Cameras
 from pipeline.serve.config import CameraSpec, check_name, read_camera
 from pipeline.serve.types import CameraStatus
 from pipeline.sinks.partial import finish, partial_path
+from pipeline.sources.live import hide_credentials
 
 _ADVICE = "mend it, or delete it to go back to the configuration"
 
@@ -42,7 +43,7 @@ class Registry:
             ConfigError: a camera cannot be opened as it says; nothing has changed.
         """
         with self._lock:
-            own = {name: None if spec is None else self._read_own(name, spec) for name, spec in self._own.items()}
+            own = {name: self._read_own(name, spec, specs) for name, spec in self._own.items()}
             wanted = {name: spec for name, spec in {**specs, **own}.items() if spec is not None}
             if overruled := sorted(specs.keys() & self._own.keys()):
                 _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
@@ -52,6 +53,12 @@ class Registry:
     def status(self) -> list[CameraStatus]:
         return self._cameras.status()
 
+    def settings(self, name: str) -> dict[str, Any]:
+        """See `protocols.Cameras.settings`."""
+        spec = self._cameras.specs[name]
+        values = {**spec.model_dump(mode="json", exclude={"source"}), "source": hide_credentials(spec.url)}
+        return {key: value for key, value in values.items() if value is not None}
+
     def add(self, name: str, spec: Mapping[str, Any]) -> None:
         """See `Cameras.add`; `spec` is as in the configuration."""
         with self._lock:
@@ -59,10 +66,11 @@ class Registry:
             self._keep(name, dict(spec))
 
     def change(self, name: str, spec: Mapping[str, Any]) -> None:
-        """See `Cameras.change`; `spec` is as in the configuration."""
+        """See `Cameras.change`; `spec` is as in the configuration. Without a source the camera keeps the one it has."""
         with self._lock:
-            self._cameras.change(name, read_camera(spec))
-            self._keep(name, dict(spec))
+            current = self._cameras.specs[name]
+            self._cameras.change(name, read_camera({"source": current.source, **spec}))
+            self._keep(name, {**self._own_source(name), **spec})
 
     def remove(self, name: str) -> None:
         """See `Cameras.remove`."""
@@ -70,11 +78,26 @@ class Registry:
             self._cameras.remove(name)
             self._keep(name, None)
 
-    def _read_own(self, name: str, spec: Any) -> CameraSpec:
+    def _own_source(self, name: str) -> dict[str, Any]:
+        """The source of a camera as it was given here, such as {env: NAME}; none if it stands in the configuration."""
+        own = self._own.get(name)
+        if isinstance(own, str | int):
+            return {"source": own}
+        return {"source": own["source"]} if own and "source" in own else {}
+
+    def _read_own(self, name: str, spec: Any, configured: Mapping[str, CameraSpec]) -> CameraSpec | None:
+        if spec is None:
+            return None
+        lacking = isinstance(spec, dict) and "source" not in spec  # that of the configuration was kept
+        kept = configured[name].source if name in configured else ""
         try:
-            return read_camera(spec)
+            own = read_camera({"source": kept, **spec} if lacking else spec)
         except ConfigError as error:
             raise ConfigError(f"camera '{name}' of {self._file}: {error}; {_ADVICE}") from None
+        if lacking and not kept:
+            _LOG.error("camera %s of %s is not watched: the configuration has no source of it", name, self._file)
+            return None
+        return own
 
     def _keep(self, name: str, spec: dict[str, Any] | None) -> None:
         self._own[name] = spec

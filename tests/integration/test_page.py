@@ -277,6 +277,57 @@ def test_an_admin_deletes_an_event_and_reads_the_audit_log(tmp_path: Path, page:
         expect(page.locator("#audit tbody")).to_contain_text("delete event")
 
 
+def test_an_admin_adds_changes_and_removes_a_camera_by_keyboard(site: Site, page: Page) -> None:
+    page.goto(site.server.url)
+    page.get_by_role("button", name="Add a camera").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name")).to_be_focused()
+    for text in ("gate", "rtsp://me:hush@192.0.2.7/stream", "0"):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # in the next field: that of the masks
+    every = page.locator("#camera-form [name=every]")
+    assert not every.evaluate("field => field.validity.valid")
+    every.fill("5")
+    page.keyboard.press("Enter")
+    expect(page.locator("#camera-problem")).to_have_text("there is a camera 'gate' already")
+    page.get_by_label("Name").fill("dock")
+    page.keyboard.press("Enter")
+    expect(page.locator("#camera")).to_be_hidden()
+    assert site.cameras.specs["dock"] == {"source": "rtsp://me:hush@192.0.2.7/stream", "every": 5}
+    page.get_by_role("button", name="Settings of dock").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Name")).to_be_disabled()
+    expect(page.locator("#source-now")).to_contain_text("Now rtsp://192.0.2.7/stream.")
+    assert "hush" not in page.content() + str([field.input_value() for field in page.locator("#camera input").all()])
+    page.get_by_label("privacy masks").fill("masks.yaml")
+    page.keyboard.press("Enter")
+    expect(page.locator("#camera")).to_be_hidden()
+    assert site.cameras.specs["dock"] == {"every": 5, "masks": "masks.yaml"}
+    page.get_by_role("button", name="Settings of dock").press("Enter")
+    page.get_by_role("button", name="Remove", exact=True).press("Enter")
+    page.get_by_role("button", name="Remove it?").press("Enter")
+    expect(page.locator('[data-camera="dock"]')).to_have_count(0)
+    assert [action for _, action, _ in site.events.told if "camera" in action] == [
+        "add camera",
+        "change camera",
+        "remove camera",
+    ]
+
+
+def test_a_viewer_is_offered_no_settings(tmp_path: Path, page: Page) -> None:
+    with Site(tmp_path, users=USERS) as site:
+        page.goto(site.server.url)
+        page.get_by_label("Name").fill("ben")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        wait_for_another_picture(page, "gate")
+        expect(page.get_by_role("button", name="Add a camera")).to_be_hidden()
+        expect(page.locator(".settings:visible")).to_have_count(0)
+        status = "async path => (await fetch(path)).status"
+        assert page.evaluate(status, "/api/cameras/gate/settings") == 403
+
+
 def test_the_page_waits_for_its_server(tmp_path: Path, page: Page) -> None:
     with Site(tmp_path) as site:
         page.goto(site.server.url)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.serve.types import Audit, CameraState, CameraStatus, Event, Gap
+from pipeline.sources.live import hide_credentials
 from pipeline.types import Annotated, Classification, Frame, Redacted
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -41,10 +42,16 @@ class FakeCameras:
         self.put(name, "connecting")
         self.specs[name] = spec
 
+    def settings(self, name: str) -> Mapping[str, Any]:
+        if name not in self.cameras:
+            raise KeyError(name)
+        spec = {"source": "rtsp://192.0.2.1/", **self.specs.get(name, {})}
+        return {**spec, "source": hide_credentials(str(spec["source"]))}
+
     def change(self, name: str, spec: Mapping[str, Any]) -> None:
         if name not in self.cameras:
             raise KeyError(name)
-        self._check(spec)
+        self._check({**self.settings(name), **spec})
         self.specs[name] = spec
 
     def remove(self, name: str) -> None:
@@ -52,7 +59,7 @@ class FakeCameras:
 
     def _check(self, spec: Mapping[str, Any]) -> None:
         if not isinstance(spec.get("source"), str):
-            raise ConfigError("a camera needs a 'source'")
+            raise ConfigError("'source' is missing")
 
 
 class FakeEvents:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Path
 
 from pipeline.serve.web.parts import Its, Who
-from pipeline.serve.web.wire import CameraOut, NewCamera, Problem, Text
+from pipeline.serve.web.wire import CameraOut, CameraSettings, NewCamera, Problem, Text
 
 router = APIRouter(prefix="/api/cameras", tags=["cameras"])
 
@@ -28,9 +28,18 @@ def add_camera(camera: NewCamera, its: Its, who: Who) -> None:
     its.journal.did(who, "add camera", camera.name)
 
 
+@router.get("/{name}/settings", responses=MISSING)
+def get_settings(name: CameraName, its: Its) -> CameraSettings:
+    """The settings of a camera, without what is secret in its source. For admins."""
+    try:
+        return CameraSettings.model_validate(its.cameras.settings(name))
+    except KeyError:
+        raise HTTPException(404, "there is no such camera") from None
+
+
 @router.put("/{name}", status_code=204, responses=MISSING)
 def change_camera(name: CameraName, spec: Annotated[dict[str, Any], Body()], its: Its, who: Who) -> None:
-    """Gives a camera other settings. For admins."""
+    """Gives a camera other settings; without a `source` it keeps the one that it has. For admins."""
     try:
         its.cameras.change(name, spec)
     except KeyError:

@@ -34,7 +34,8 @@ def needed(method: str, path: str) -> Role | None:
     """The role that a request needs at least; None: anyone may. A WebSocket counts as GET."""
     if (method, path) in PUBLIC:
         return None
-    return "admin" if method not in SAFE or (method, path) in ADMIN else "viewer"
+    settings = path.startswith("/api/cameras/") and path.endswith("/settings")
+    return "admin" if method not in SAFE or (method, path) in ADMIN or settings else "viewer"
 
 
 class Guard:

@@ -74,6 +74,15 @@ class NewCamera(BaseModel):
     spec: dict[str, Any]
 
 
+class CameraSettings(BaseModel):
+    """The spec of a camera, its source without user, password and tokens. Null: that of the configuration holds."""
+
+    source: str
+    masks: str | None = None
+    zones: str | None = None
+    every: int | None = None
+
+
 class EventOut(BaseModel):
     """What was seen: box and path as fractions of the frame, thumbnail and clip as paths of this server."""
 

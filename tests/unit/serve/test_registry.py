@@ -55,6 +55,35 @@ def test_what_the_page_changes_overrules_the_configuration(tmp_path, caplog):
     assert caplog.messages == [f"{tmp_path / 'cameras.yaml'} overrules the configuration of: front-door, yard"]
 
 
+def test_the_source_is_shown_without_what_is_secret_and_kept_if_none_is_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("YARD", "rtsp://me:hush@192.0.2.9/?token=hush")
+    secret = {"source": {"env": "YARD"}}
+    registry, held = started(tmp_path, yard=read_camera(secret))
+    registry.add("door", {**secret, "masks": "m.yaml"})
+    for name in ("yard", "door"):
+        assert registry.settings(name)["source"] == "rtsp://192.0.2.9/?token=***"
+        registry.change(name, {"every": 3})
+        assert (held.specs[name].url, held.specs[name].every) == ("rtsp://me:hush@192.0.2.9/?token=hush", 3)
+        assert registry.settings(name).keys() == {"source", "every"}
+    assert yaml.safe_load((tmp_path / "cameras.yaml").read_text()) == {
+        "cameras": {"door": {**secret, "every": 3}, "yard": {"every": 3}}
+    }
+    monkeypatch.setenv("YARD", "rtsp://me:new@192.0.2.9/")
+    _, again = started(tmp_path, yard=read_camera(secret))
+    assert [again.specs[name].url for name in ("yard", "door")] == ["rtsp://me:new@192.0.2.9/"] * 2
+    with pytest.raises(KeyError):
+        registry.settings("none")
+
+
+def test_a_changed_camera_whose_source_is_gone_is_not_watched(tmp_path, caplog):
+    registry, _ = started(tmp_path, yard=YARD, door=DOOR)
+    registry.change("yard", {"every": 3})
+    _, again = started(tmp_path, door=DOOR)
+    assert again.specs == {"door": DOOR}
+    assert "camera yard of" in caplog.text
+    assert "the configuration has no source of it" in caplog.text
+
+
 def test_a_camera_that_came_and_went_leaves_nothing(tmp_path):
     registry, _ = started(tmp_path)
     registry.add("yard", {"source": YARD.url})

@@ -135,6 +135,7 @@ def test_what_viewers_and_strangers_may_is_what_it_should_be() -> None:
     for_admins = {each for each in ROUTES if each not in PUBLIC and needed(*each) == "admin" and each[0] != "WEBSOCKET"}
     assert for_admins == {
         ("GET", "/api/audit"),
+        ("GET", "/api/cameras/{name}/settings"),
         ("POST", "/api/cameras"),
         ("PUT", "/api/cameras/{name}"),
         ("DELETE", "/api/cameras/{name}"),
@@ -302,10 +303,16 @@ def test_cameras(world: World) -> None:
     assert admin.put("/api/cameras/dock", json={"source": 3}).status_code == 422
     assert admin.put("/api/cameras/dock", json={"source": "0"}).status_code == 204
     assert world.cameras.specs["dock"] == {"source": "0"}
+    assert admin.put("/api/cameras/dock", json={"source": "rtsp://me:hush@192.0.2.1/", "every": 2}).status_code == 204
+    settings = admin.get("/api/cameras/dock/settings")
+    assert settings.json() == {"source": "rtsp://192.0.2.1/", "masks": None, "zones": None, "every": 2}
+    assert admin.get("/api/cameras/none/settings").status_code == 404
     assert admin.delete("/api/cameras/dock").status_code == 204
     assert admin.delete("/api/cameras/dock").status_code == 404
     assert admin.put("/api/cameras/dock", json=spec).status_code == 404
-    assert world.events.told == [("token admin", f"{verb} camera", "dock") for verb in ("add", "change", "remove")]
+    assert world.events.told == [
+        ("token admin", f"{verb} camera", "dock") for verb in ("add", *["change"] * 2, "remove")
+    ]
 
 
 def test_events_come_in_pages(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { startAudit } from "./audit.js";
+import { changeCamera, startCamera } from "./camera.js";
 import { startCameras } from "./cameras.js";
 import { startEvent } from "./event.js";
 import { eventsChanged, forget, namesChanged, neighbour, startEvents } from "./events.js";
@@ -22,7 +23,9 @@ if (me.can_sign_out) {
 startEvents();
 startEvent(me.role, { forget, neighbour });
 startAudit(me.role);
+startCamera(me.role);
 startCameras({
+  change: me.role === "admin" ? changeCamera : null,
   status({ cameras, events }) {
     namesChanged(cameras.map((camera) => camera.name));
     eventsChanged(events);

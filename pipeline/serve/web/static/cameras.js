@@ -9,6 +9,7 @@ const cards = new Map();
 const inSight = new Set();
 let large = null;
 let socket = null;
+let settings = null;
 
 const observer = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -18,7 +19,9 @@ const observer = new IntersectionObserver((entries) => {
   wish();
 });
 
-export function startCameras({ status, connected }) {
+/** `change(name)` opens the settings of a camera; null: who is signed in may not. */
+export function startCameras({ status, connected, change }) {
+  settings = change;
   socket = new LiveSocket({ picture: draw, connected, status: (all) => { show(all.cameras); status(all); } });
   document.addEventListener("visibilitychange", wish);
   grid.addEventListener("keydown", move);
@@ -65,6 +68,10 @@ function add(name) {
   item.querySelector("h3").textContent = name;
   card.canvas.setAttribute("aria-label", `Live picture of ${name}`);
   card.screen.addEventListener("click", () => enlarge(large === name ? null : name));
+  const button = item.querySelector(".settings");
+  button.hidden = settings === null;
+  button.setAttribute("aria-label", `Settings of ${name}`);
+  button.addEventListener("click", () => settings(name));
   cards.set(name, card);
   grid.append(item);
   label(name);
