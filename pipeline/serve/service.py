@@ -19,6 +19,7 @@ from pipeline.serve.diary import Diary
 from pipeline.serve.eye import Eye
 from pipeline.serve.live import Live
 from pipeline.serve.news import News
+from pipeline.serve.notify.announced import Announced
 from pipeline.serve.notify.outbox import Outbox
 from pipeline.serve.notify.webhook import Webhooks
 from pipeline.serve.opening import Opener
@@ -99,7 +100,9 @@ def _open_news(config: ServeConfig, store: EventStore, stack: ExitStack) -> News
     if config.mqtt is not None:
         with needing("mqtt"):
             from pipeline.serve.notify.mqtt import Mqtt
-        mqtt = Mqtt(config.mqtt, {})
+        mqtt = Mqtt(config.mqtt, Announced(config.store.folder / "mqtt.json"))
+        store.on_delete = mqtt.forget
+        mqtt.forget({event for event in mqtt.shown if store.get(event) is None})
     news = News(webhooks, mqtt, lambda event: _thumbnail(store, event))
     stack.callback(news.close)
     return news

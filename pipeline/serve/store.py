@@ -6,7 +6,7 @@ killed loses less than the last half second. While the database cannot be writte
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +37,9 @@ from pipeline.types import Image
 class EventStore:
     """Events, and who looked at them.
 
+    Attributes:
+        on_delete: called with the ids of events that have been deleted, by the thread that deleted them.
+
     Args:
         where: a folder, for SQLite and the files; or the URL of a database.
         files: the folder of thumbnails and clips, where the database has a URL.
@@ -51,6 +54,7 @@ class EventStore:
         url, folder = _locate(where, files, create)
         self.files = Files(folder)
         self.database = Database(url)
+        self.on_delete: Callable[[Collection[str]], None] = lambda ids: None
         self._writer = Writer(self.database, self.files)
 
     def check(self) -> None:
@@ -151,6 +155,7 @@ class EventStore:
             StoreError: a file cannot be deleted; its event is still there then.
         """
         self._writer.delete(*ids)
+        self.on_delete(ids)
 
     def forget(self, gaps_before: datetime | None, audits_before: datetime) -> None:
         """Deletes gaps that ended before, None: none; and older entries of the audit log.

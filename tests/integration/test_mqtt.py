@@ -7,9 +7,10 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ paho = pytest.importorskip("paho.mqtt.client")
 
 from paho.mqtt.enums import CallbackAPIVersion  # noqa: E402
 
+from pipeline.serve.notify.announced import Announced  # noqa: E402
 from pipeline.serve.notify.broker import MqttConfig  # noqa: E402
 from pipeline.serve.notify.mqtt import Mqtt  # noqa: E402
 from pipeline.serve.types import CameraStatus, Event  # noqa: E402
@@ -91,6 +93,13 @@ class Subscriber:
                 return payload
         raise AssertionError(f"nothing was published on {topic}")
 
+    def say(self, topic: str) -> None:
+        self._client.publish(topic, b"")
+
+    def next(self) -> str:
+        """The topic of the next message."""
+        return self._seen.get(timeout=20)[0]
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
@@ -105,10 +114,15 @@ def subscriber(broker: Broker) -> Iterator[Subscriber]:
 
 @pytest.fixture
 def told(broker: Broker) -> Iterator[Mqtt]:
-    made = Mqtt(MqttConfig(host="127.0.0.1", port=broker.port), {"yard": ["people", "Cars & trucks"]})
+    made = mqtt(broker)
+    made.watch({"yard": ["people", "Cars & trucks"]})
     made.start()
     yield made
     made.close()
+
+
+def mqtt(broker: Broker, file: Path | None = None, **settings: Any) -> Mqtt:
+    return Mqtt(MqttConfig(host="127.0.0.1", port=broker.port, **settings), Announced(file))
 
 
 def test_cameras_are_found_and_events_are_told(subscriber, told):
@@ -162,8 +176,74 @@ def test_a_camera_that_is_gone_is_withdrawn(subscriber, told):
     assert subscriber.wait_for("homeassistant/device/onsight_door/config") != b""
 
 
+def retained(broker: Broker) -> set[str]:
+    """The topics of what the broker keeps, the status aside."""
+    late = Subscriber(broker.port)
+    topics = {late.next()}  # it has subscribed
+    late.say("end")
+    while (topic := late.next()) != "end":
+        topics.add(topic)
+    late.close()
+    return topics - {"onsight/status"}
+
+
+def once(found: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not found():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.02)
+
+
+def test_the_thumbnail_of_a_deleted_event_is_taken_back(broker, subscriber, told):
+    subscriber.wait_for("onsight/status")
+    told.tell("ended", person(id="01"), b"first")
+    told.tell("ended", person(id="02"), b"second")
+    assert told.shown == {"02"}
+    assert subscriber.wait_for("onsight/yard/thumbnail") == b"first"
+    assert subscriber.wait_for("onsight/yard/thumbnail") == b"second"
+    told.forget(["01"])  # another one is shown
+    told.forget(["02", "03"])
+    assert subscriber.wait_for("onsight/yard/thumbnail") == b""
+    once(lambda: told.report([]) or told.shown == set())
+    assert "onsight/yard/thumbnail" not in retained(broker)
+
+
+def test_what_went_while_nobody_was_there_is_taken_back(broker, tmp_path):
+    file = tmp_path / "mqtt.json"
+    first = mqtt(broker, file)
+    first.watch({"yard": ["people", "cars"], "door": ["people"]})
+    first.start()
+    first.report([YARD])
+    first.tell("ended", person(), b"jpeg")
+    once(lambda: len(retained(broker)) == 7)
+    first.close()
+    again = mqtt(broker, file)
+    assert again.shown == {"01"}
+    again.watch({"yard": ["people"]})  # the broker is not there yet
+    again.forget(["01"])
+    assert json.loads(file.read_text()).keys() >= {"onsight/yard/thumbnail"}
+    again.start()
+    kept = {"homeassistant/device/onsight_yard/config", "onsight/yard/rules/people", "onsight/yard/state"}
+    once(lambda: retained(broker) == kept)
+    once(lambda: again.report([]) or json.loads(file.read_text()).keys() == kept)
+    again.watch({"yard": ["people"], "door": ["people"]})  # it is back
+    once(lambda: "onsight/door/rules/people" in retained(broker))
+    again.close()
+
+
+def test_a_list_that_cannot_be_used_costs_only_what_it_knew(tmp_path, caplog):
+    file = tmp_path / "mqtt.json"
+    file.write_text("[")
+    assert Announced(file).topics == {}
+    assert "is not known any more" in caplog.text
+    kept = Announced(tmp_path / "nowhere" / "mqtt.json")
+    kept.add("a")
+    assert kept.topics == {"a": ""}
+    assert "is not remembered" in caplog.text
+
+
 def test_the_end_is_told(broker, subscriber):
-    made = Mqtt(MqttConfig(host="127.0.0.1", port=broker.port, prefix="house/cameras", discovery=None), {})
+    made = mqtt(broker, prefix="house/cameras", discovery=None)
     made.start()
     assert subscriber.wait_for("house/cameras/status") == b"online"
     made.close()

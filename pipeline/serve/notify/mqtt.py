@@ -6,7 +6,7 @@ import json
 import logging
 import ssl
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -14,6 +14,7 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pipeline.errors import ConfigError
+from pipeline.serve.notify.announced import Announced
 from pipeline.serve.notify.broker import MqttConfig
 from pipeline.serve.notify.discovery import OFF, OFFLINE, ON, ONLINE, Topics, device, slug
 from pipeline.serve.notify.messages import Moment, to_message
@@ -29,26 +30,29 @@ _LOG = logging.getLogger(__name__)
 
 class Mqtt:
     """A client that stays connected: what holds (states, discovery) is retained and told again after a reconnection,
-    events are queued while the broker is away, a thousand at most.
+    events are queued while the broker is away, a thousand at most. What holds no more is taken back, even if an
+    earlier process announced it.
 
     Args:
         config: the broker.
-        rules: the rules of each camera.
+        announced: what it keeps of ours.
 
     Raises:
         ConfigError: the certificate of the broker's authority cannot be read.
     """
 
-    def __init__(self, config: MqttConfig, rules: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, config: MqttConfig, announced: Announced) -> None:
         self._config = config
+        self._announced = announced
         self._topics = Topics(config.prefix)
+        self._stale: dict[str, int] = {}  # what is to be taken back, by topic, and the number of the message that does
+        self._taken: deque[int] = deque()  # numbers of messages
         self._standing: dict[str, str | bytes] = {}  # what is retained, by topic
         self._lasting: Counter[tuple[str, str]] = Counter()  # events that last, by camera and rule
         self._rules: dict[str, Sequence[str]] = {}
         self._missed: deque[tuple[str, str]] = deque(maxlen=_QUEUED)
         self._lock = Lock()  # the client tells of connections on a thread of its own
         self._client = self._make_client()
-        self.watch(rules)
 
     def _make_client(self) -> paho.Client:
         config = self._config
@@ -57,6 +61,7 @@ class Mqtt:
         client.reconnect_delay_set(*_WAITS)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
+        client.on_publish = self._published
         if config.username:
             client.username_pw_set(config.username, config.password.get_secret_value() if config.password else None)
         if config.tls or config.ca:
@@ -78,11 +83,12 @@ class Mqtt:
             self._client.publish(self._topics.status, OFFLINE, _AT_LEAST_ONCE, retain=True).wait_for_publish(1.0)
         self._client.disconnect()
         self._client.loop_stop()
+        self._settle()
 
     def watch(self, rules: Mapping[str, Sequence[str]]) -> None:
-        """These are the cameras and their rules from now on; those that are gone are withdrawn."""
-        for camera in self._rules.keys() - rules.keys():
-            self._withdraw(camera)
+        """These are the cameras and their rules from now on; what the broker keeps of others is taken back."""
+        wanted = {topic for camera, names in rules.items() for topic in self._retained(camera, names)}
+        self._take_back(self._announced.topics.keys() - wanted)
         self._rules = dict(rules)
         for camera, names in rules.items():
             if self._config.discovery:
@@ -90,6 +96,15 @@ class Mqtt:
                 self._stand(self._discovery_topic(camera), json.dumps(message))
             for name in names:
                 self._stand(self._topics.rule(camera, name), ON if self._lasting[camera, name] else OFF)
+
+    @property
+    def shown(self) -> set[str]:
+        """The ids of the events whose thumbnails the broker keeps."""
+        return {event for event in self._announced.topics.values() if event}
+
+    def forget(self, events: Collection[str]) -> None:
+        """Takes back the thumbnails of events, by their ids, that are deleted."""
+        self._take_back({topic for topic, event in self._announced.topics.items() if event and event in events})
 
     def tell(self, moment: Moment, event: Event, thumbnail: bytes | None = None) -> None:
         """Publishes that an event has started or ended; `thumbnail` is a JPEG. Of a camera that is gone, nothing."""
@@ -102,21 +117,28 @@ class Mqtt:
         self._lasting[event.camera, event.rule] = lasts = max(0, lasting)  # one may end that began before this process
         self._stand(self._topics.rule(event.camera, event.rule), ON if lasts else OFF)
         if thumbnail is not None:
-            self._stand(self._topics.thumbnail(event.camera), thumbnail)
+            self._stand(self._topics.thumbnail(event.camera), thumbnail, event.id)
 
     def report(self, cameras: Iterable[CameraStatus]) -> None:
-        """Publishes how the cameras are, where that has changed."""
+        """Publishes how the cameras are, where that has changed. To be called now and then."""
         for camera in cameras:
             self._stand(self._topics.camera(camera.name), json.dumps(_to_state(camera)))
+        self._settle()
 
-    def _withdraw(self, camera: str) -> None:
-        gone = [self._topics.camera(camera), self._topics.thumbnail(camera)]
-        gone += [self._topics.rule(camera, name) for name in self._rules[camera]]
-        gone += [self._discovery_topic(camera)] if self._config.discovery else []
-        for topic in gone:
-            with self._lock:
+    def _retained(self, camera: str, rules: Sequence[str]) -> list[str]:
+        topics = [self._topics.camera(camera), self._topics.thumbnail(camera)]
+        topics += [self._topics.rule(camera, name) for name in rules]
+        return [*topics, self._discovery_topic(camera)] if self._config.discovery else topics
+
+    def _take_back(self, topics: Collection[str]) -> None:
+        with self._lock:
+            for topic in topics:
                 self._standing.pop(topic, None)
-            self._client.publish(topic, b"", _AT_LEAST_ONCE, retain=True)
+                if topic not in self._stale:
+                    self._stale[topic] = self._clear(topic) if self._client.is_connected() else 0
+
+    def _clear(self, topic: str) -> int:
+        return self._client.publish(topic, b"", _AT_LEAST_ONCE, retain=True).mid
 
     def _discovery_topic(self, camera: str) -> str:
         return f"{self._config.discovery}/device/{self._config.node}_{slug(camera)}/config"
@@ -128,10 +150,12 @@ class Mqtt:
             else:
                 self._missed.append((topic, json.dumps(message)))
 
-    def _stand(self, topic: str, payload: str | bytes) -> None:
+    def _stand(self, topic: str, payload: str | bytes, event: str = "") -> None:
         with self._lock:
             if self._standing.get(topic) == payload:
                 return
+            self._stale.pop(topic, None)
+            self._announced.add(topic, event)
             self._standing[topic] = payload
             if self._client.is_connected():
                 self._client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
@@ -141,9 +165,22 @@ class Mqtt:
         with self._lock:
             for topic, payload in self._standing.items():
                 client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
+            self._stale = {topic: self._clear(topic) for topic in self._stale}
             client.publish(self._topics.status, ONLINE, _AT_LEAST_ONCE, retain=True)
             while self._missed:
                 client.publish(*self._missed.popleft(), _AT_LEAST_ONCE)
+
+    def _published(self, client: paho.Client, userdata: Any, mid: int, *_: Any) -> None:
+        """The broker has taken a message. The client holds a lock of its own here: ours may not be waited for."""
+        self._taken.append(mid)
+
+    def _settle(self) -> None:
+        """What the broker has taken back need not be remembered."""
+        with self._lock:
+            taken = {self._taken.popleft() for _ in range(len(self._taken))}
+            for topic in [topic for topic, number in self._stale.items() if number in taken]:
+                del self._stale[topic]
+                self._announced.remove(topic)
 
     def _disconnected(self, client: paho.Client, userdata: Any, flags: Any, reason: Any, *_: Any) -> None:
         if reason.is_failure:

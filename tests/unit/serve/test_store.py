@@ -135,7 +135,10 @@ def test_deleted_is_gone_with_its_files(store: EventStore) -> None:
     clip = store.files.prepare(store.files.clip(gone))
     clip.write_bytes(b"clip")
     store.attach(gone, clip=store.files.clip(gone))
+    told: list[object] = []
+    store.on_delete = told.extend
     store.delete(gone.id)
+    assert told == [gone.id]
     assert [each.id for each in store.search()] == [kept.id]
     assert [name for _, _, name in store.files.all()] == [store.files.thumbnail(kept)]
     assert not clip.parent.exists()
