@@ -34,7 +34,6 @@ from pipeline.serve.web.server import WebServer
 from pipeline.serve.web.settings import WebSettings, recording_notice
 
 _ATTEND = 1.0  # seconds
-_DAY = 86400.0
 _RESTARTING = sorted(ServeConfig.model_fields.keys() - {"cameras", "rules"})
 
 _LOG = logging.getLogger(__name__)
@@ -121,8 +120,7 @@ def _thumbnail(store: EventStore, event: Event) -> bytes | None:
 def _with_notice(config: ServeConfig) -> WebSettings:
     if "notice" in config.web.model_fields_set:
         return config.web
-    days = None if config.store.keep is None else config.store.keep / _DAY
-    return config.web.model_copy(update={"notice": recording_notice(days, days if config.store.clips else 0)})
+    return config.web.model_copy(update={"notice": recording_notice(config.store.keep, config.store.clips is not None)})
 
 
 def _rules_of(opener: Opener, cameras: Cameras[CameraSpec]) -> dict[str, list[str]]:

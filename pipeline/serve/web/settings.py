@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from ipaddress import ip_address
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -137,19 +138,25 @@ def read_secret(secret: str | SecretFrom, whose: str) -> str:
     return value
 
 
-def recording_notice(events: float | None, clips: float | None) -> str:
+def recording_notice(keep: float | None, clips: bool) -> str:
     """The notice of what is kept.
 
     Args:
-        events, clips: days that they are kept; 0: they are not, None: until somebody deletes them.
+        keep: seconds for which events are kept after their end; None: until somebody deletes them.
+        clips: whether they have clips.
     """
-    if events == 0:
-        return "Live pictures are shown. Nothing is recorded."
-    parts = [f"events and their pictures {_days(events)}", f"clips {_days(clips)}" if clips != 0 else "no clips"]
-    return f"These cameras are recorded. Kept are {parts[0]}; {parts[1]}."
+    kept = "events, their pictures and clips" if clips else "events and their pictures, no clips,"
+    return f"These cameras are recorded. Kept are {kept} {_how_long(keep)}."
 
 
-def _days(days: float | None) -> str:
-    if days is None:
-        return "until they are deleted"
-    return f"for {days:g} day{'' if days == 1 else 's'}"
+def _how_long(seconds: float | None) -> str:
+    if seconds is None:
+        return "until somebody deletes them"
+    minutes = ceil(seconds / 60)
+    if minutes <= 1:
+        return "until a minute after their end"  # what is older is deleted every minute
+    size, unit = next((size, unit) for size, unit in _UNITS if minutes >= size and minutes % size == 0)
+    return f"for {minutes // size} {unit}{'' if minutes == size else 's'}"
+
+
+_UNITS = ((1440, "day"), (60, "hour"), (1, "minute"))

@@ -230,9 +230,19 @@ def test_plain_text_on_the_network_is_warned_of(caplog: pytest.LogCaptureFixture
     assert "in plain text" in caplog.text
 
 
-def test_the_notice_tells_what_is_kept() -> None:
-    assert recording_notice(0, 0) == "Live pictures are shown. Nothing is recorded."
-    assert recording_notice(14, 1) == (
-        "These cameras are recorded. Kept are events and their pictures for 14 days; clips for 1 day."
-    )
-    assert recording_notice(None, 0).endswith("events and their pictures until they are deleted; no clips.")
+@pytest.mark.parametrize(
+    ("keep", "told"),
+    [
+        (0.0, "until a minute after their end"),  # they are made all the same, and deleted at the next sweep
+        (30.0, "until a minute after their end"),
+        (90 * 60.0, "for 90 minutes"),
+        (3600.0, "for 1 hour"),
+        (72 * 3600.0, "for 3 days"),
+        (14 * 86400.0, "for 14 days"),
+        (None, "until somebody deletes them"),
+    ],
+)
+def test_the_notice_tells_what_is_kept_and_for_how_long(keep: float | None, told: str) -> None:
+    start = "These cameras are recorded. Kept are events"
+    assert recording_notice(keep, clips=True) == f"{start}, their pictures and clips {told}."
+    assert recording_notice(keep, clips=False) == f"{start} and their pictures, no clips, {told}."
