@@ -24,6 +24,7 @@ PUBLIC = frozenset(
     }
 )
 ADMIN = frozenset({("GET", "/api/audit")})
+FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN = Identity("local", "admin")
@@ -59,6 +60,7 @@ class Guard:
         if not connection.scope["path"].isprintable():
             raise HTTPException(404, "there is nothing there")
         self._check_host(connection.headers)
+        self._check_proxy(connection.headers)
         _check_site(connection, method)
         identity = self.identify(connection)
         role = needed(method, connection.scope["path"])
@@ -83,6 +85,11 @@ class Guard:
         """Keeps out a foreign name that has been pointed at this machine (DNS rebinding)."""
         if self._hosts is not None and _host_of(f"//{headers.get('host', '')}") not in self._hosts:
             raise HTTPException(400, "unknown host; list it in 'hosts' of the page's settings")
+
+    def _check_proxy(self, headers: Mapping[str, str]) -> None:
+        """Keeps the open page from being shown to others by a proxy on this machine."""
+        if self._open and not FORWARDED.isdisjoint(headers):
+            raise HTTPException(403, "a proxy shows this page to others: give it 'users' or 'tokens' first")
 
 
 def cookie_name(connection: HTTPConnection) -> str:

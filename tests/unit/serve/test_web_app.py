@@ -249,6 +249,18 @@ def test_another_site_cannot_embed_pictures(home: World) -> None:
     assert home.client.post("/api/cameras", json={}, headers=visit).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"]
+)
+def test_a_proxy_does_not_reach_the_open_page(home: World, world: World, header: str) -> None:
+    headers = {header: "192.0.2.7"}
+    reply = home.client.get("/api/cameras", headers=headers)
+    assert reply.status_code == 403
+    assert reply.json() == {"detail": "a proxy shows this page to others: give it 'users' or 'tokens' first"}
+    assert answer(home.client, "WEBSOCKET", "/api/live", **headers) == 403
+    assert world.as_role("viewer").get("/api/cameras", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "[", "192.168.1.4"])
 def test_a_foreign_name_does_not_reach_the_open_page(home: World, host: str) -> None:
     assert home.client.get("/api/cameras", headers={"Host": host}).status_code == 400
