@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,9 +44,14 @@ def _find(what: str) -> Path:
 
 @contextmanager
 def _camera(clip: Path) -> Iterator[str]:
-    """The URL of an RTSP camera on this machine that shows the clip over and over."""
+    """The URL of an RTSP camera on this machine that shows the clip over and over.
+
+    It is a process that ends with this one, however that ends: the pipe to it is closed then.
+    """
     command = [sys.executable, "-m", "pipeline.testcamera", str(clip), "--rtsp-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    if os.name == "posix":
+        command.append("--until-eof")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             ready, _, url = process.stdout.readline().strip().partition(" ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -242,3 +243,24 @@ def test_the_demo(tmp_path: Path) -> None:
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(PATIENCE) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "log.jsonl"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the test camera cannot read its input on Windows")
+def test_the_cameras_of_a_demo_that_is_killed_end_with_it() -> None:
+    clip = "synthetic:64x36@10?frames=10"
+    script = (
+        "import time; from pipeline.serve.demo import _camera\n"
+        f"with _camera({clip!r}) as url: print(url, flush=True); time.sleep({PATIENCE})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout is not None
+        port = int(demo.stdout.readline().strip().rstrip("/").rpartition(":")[2])
+        assert listens(port)
+        demo.kill()
+    until(lambda: not listens(port))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
