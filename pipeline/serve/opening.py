@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.errors import ConfigError
-from pipeline.mask import Masked, read_masks, settle_masks
+from pipeline.mask import Masked
 from pipeline.serve.clips import Cut, Recorder
 from pipeline.serve.config import CameraSpec
 from pipeline.serve.encoding import FrameFeed
@@ -16,13 +16,14 @@ from pipeline.serve.live import Live
 from pipeline.serve.memory import Memory
 from pipeline.serve.news import News
 from pipeline.serve.packets import PacketReader, copies
+from pipeline.serve.placed import masks_of, places_of
 from pipeline.serve.remember import MemorySink
 from pipeline.serve.rules import Rule
 from pipeline.serve.store import EventStore
 from pipeline.serve.watched import Watched
 from pipeline.sources.base import Source
 from pipeline.sources.live import Camera
-from pipeline.zones import Places, read_zones, settle_zones
+from pipeline.zones import Places
 
 _MOST_WEBCAMS = 100
 
@@ -48,9 +49,9 @@ class Opener:
         camera = Camera(target, stream, name=name, patient=True)
         source: Source = camera
         if spec.masks is not None:
-            source = Masked(camera, settle_masks(read_masks(spec.masks), [camera.name])[0])
+            source = Masked(camera, masks_of(spec.masks, name))
         wanted = self.eye.wanted(spec.every)
-        stages = self.eye.stages(stream, self._places(spec, camera.name), wanted)
+        stages = self.eye.stages(stream, self._places(spec, name), wanted)
         hides = spec.masks is not None or self.eye.config.hides
         sinks = (self.live.sink(name), self._memory(name, target, hides))
         return Watched(
@@ -59,12 +60,12 @@ class Opener:
             forget=partial(self.eye.forget, stream),
         )
 
-    def _places(self, spec: CameraSpec, source: str) -> Places | None:
+    def _places(self, spec: CameraSpec, camera: str) -> Places | None:
         if spec.zones is None:
             return None
         if not self.eye.config.track:
             raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
-        return settle_zones(read_zones(spec.zones), self.eye.labels, self.eye.settings.classes, [source])[0]
+        return places_of(spec.zones, camera, self.eye.labels, self.eye.settings.classes)
 
     def _memory(self, name: str, target: int | str, hides: bool) -> MemorySink:
         if self.cut is None:

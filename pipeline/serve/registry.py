@@ -13,6 +13,7 @@ from pipeline.config import read_yaml, to_yaml
 from pipeline.errors import ConfigError
 from pipeline.serve.cameras import Cameras
 from pipeline.serve.config import CameraSpec, check_name, read_camera
+from pipeline.serve.placed import strangers
 from pipeline.serve.types import CameraStatus
 from pipeline.sinks.partial import finish, partial_path
 from pipeline.sources.live import hide_credentials
@@ -49,6 +50,8 @@ class Registry:
                 _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
             self._cameras.become(wanted, anew=anew)
             self._configured = frozenset(specs)
+            for file, name in strangers(wanted):
+                _LOG.warning("%s names camera '%s', which there is not: add it, or mend the name", file, name)
 
     def status(self) -> list[CameraStatus]:
         return self._cameras.status()

@@ -169,6 +169,39 @@ def test_what_hides_something_never_copies_packets(store, models, tmp_path, choi
     assert type(watched.sinks[1]._clips) is kind  # type: ignore[attr-defined]
 
 
+SQUARE = [[0, 0], [1, 0], [1, 1], [0, 1]]
+
+
+def test_a_file_of_masks_serves_several_cameras(store, models, tmp_path) -> None:
+    masks = tmp_path / "masks.yaml"
+    corner = [[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]
+    places = {"here": {"points": corner, "sources": "yard"}, "there": {"points": SQUARE, "sources": ["door", "gate"]}}
+    masks.write_text(yaml.safe_dump({"masks": places}))
+    open_camera = opener(store, models, cut=None)
+    yard = open_camera("yard", spec(masks=masks), 0)
+    assert [polygon.tolist() for polygon in yard.source._polygons] == [corner]  # type: ignore[attr-defined]
+    assert len(open_camera("gate", spec(masks=masks), 1).source._polygons) == 1  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="has no mask for camera 'porch': its 'sources' are the names of cameras"):
+        open_camera("porch", spec(masks=masks), 2)
+
+
+def test_a_file_of_zones_serves_several_cameras(store, models, tmp_path) -> None:
+    zones = tmp_path / "zones.yaml"
+    line = {"points": [[0, 0], [1, 1]], "sources": ["yard", "gate"]}
+    zones.write_text(yaml.safe_dump({"zones": {"lawn": {"points": SQUARE, "sources": "yard"}}, "lines": {"way": line}}))
+    open_camera = opener(store, models, cut=None, track=True)
+
+    def names(camera: str) -> list[str]:
+        places = open_camera._places(spec(zones=zones), camera)
+        assert places is not None
+        return [place.name for place in (*places.zones, *places.lines)]
+
+    assert names("yard") == ["lawn", "way"]
+    assert names("gate") == ["way"]
+    with pytest.raises(ConfigError, match="neither a zone nor a line for camera 'porch'"):
+        names("porch")
+
+
 def test_without_clips_nothing_is_encoded(store, models) -> None:
     watched = opener(store, models, cut=None)("yard", spec(), 0)
     assert watched.sinks[1]._clips is None  # type: ignore[attr-defined]

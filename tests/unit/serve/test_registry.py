@@ -84,6 +84,19 @@ def test_a_changed_camera_whose_source_is_gone_is_not_watched(tmp_path, caplog):
     assert "the configuration has no source of it" in caplog.text
 
 
+def test_a_name_in_files_that_is_no_camera_is_told(tmp_path, caplog):
+    square = {"points": [[0, 0], [1, 0], [1, 1]]}
+    masks, zones = tmp_path / "masks.yaml", tmp_path / "zones.yaml"
+    masks.write_text(yaml.safe_dump({"masks": {"a": {**square, "sources": ["yard", "yrad"]}, "b": square}}))
+    zones.write_text(yaml.safe_dump({"zones": {"c": {**square, "sources": "door"}}}))
+    spec = read_camera({"source": "0", "masks": str(masks), "zones": str(zones)})
+    started(tmp_path, yard=spec, porch=spec)
+    assert caplog.messages == [
+        f"{masks} names camera 'yrad', which there is not: add it, or mend the name",
+        f"{zones} names camera 'door', which there is not: add it, or mend the name",
+    ]
+
+
 def test_a_camera_that_came_and_went_leaves_nothing(tmp_path):
     registry, _ = started(tmp_path)
     registry.add("yard", {"source": YARD.url})
