@@ -1,4 +1,6 @@
-"""Brings events to who is to be told, on threads of its own: nobody who is slow or away holds up the cameras."""
+"""Brings events to who is to be told, on threads of its own, one for each webhook: nobody who is slow or away holds up
+the cameras, or anybody else.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from pipeline.channel import Worker
 from pipeline.errors import OnsightError
@@ -41,10 +44,12 @@ class News:
         self._thumbnail = thumbnail
         self._events: deque[Event] = deque(maxlen=_MOST)
         self._lost = 0  # of them, as too many waited
-        self._told = ""
+        self._told: dict[str, str] = {}  # what went wrong last, by who was at work
         if mqtt is not None:
             mqtt.start()
-        self._workers = [Worker(self._tell_on, "notifications"), Worker(self._deliver_on, "webhooks")]
+        self._workers = [Worker(self._tell_on, "notifications")]
+        for name in webhooks.names if webhooks is not None else ():
+            self._workers.append(Worker(partial(self._deliver_on, name), f"webhook {name}"))
 
     def check(self) -> None:
         """Raises why it tells no more, if it does not."""
@@ -86,10 +91,11 @@ class News:
             self._tell_all()
         self._tell_all()
 
-    def _deliver_on(self, stop: threading.Event) -> None:
-        while self._webhooks is not None and not stop.wait(_EVERY):
-            with self._surviving():
-                self._webhooks.deliver(time.time(), stop)
+    def _deliver_on(self, name: str, stop: threading.Event) -> None:
+        assert self._webhooks is not None
+        while not stop.wait(_EVERY):
+            with self._surviving(name):
+                self._webhooks.deliver(name, time.time(), stop)
 
     def _tell_all(self) -> None:
         while self._events:
@@ -98,20 +104,20 @@ class News:
             if self._mqtt is not None:
                 self._mqtt.tell(moment, event, self._thumbnail(event) if moment == "ended" else None)
             if self._webhooks is not None:
-                with self._surviving():
+                with self._surviving("*"):
                     self._webhooks.tell(moment, event, time.time())
         if self._lost:
             _LOG.warning("%d notifications were lost", self._lost)
             self._lost = 0
 
     @contextmanager
-    def _surviving(self) -> Iterator[None]:
+    def _surviving(self, work: str) -> Iterator[None]:
         """A disk that is full, or a file that is gone, costs notifications, not watching."""
         try:
             yield
         except (OnsightError, OSError) as error:
-            if str(error) != self._told:
+            if str(error) != self._told.get(work):
                 _LOG.error("notifications: %s", error)
-            self._told = str(error)
+            self._told[work] = str(error)
         else:
-            self._told = ""
+            self._told.pop(work, None)

@@ -41,7 +41,7 @@ class Message:
 
 
 class Outbox:
-    """The queue in `file`, an SQLite database of its own. To be used by one thread at a time.
+    """The queue in `file`, an SQLite database of its own. Any thread may use it.
 
     Raises:
         SinkError: the file cannot be opened or written.

@@ -75,7 +75,7 @@ class WebhookConfig(BaseModel):
 
 
 class Webhooks:
-    """Puts what is to be told into the outbox, and delivers what is in it. To be used by one thread at a time.
+    """Puts what is to be told into the outbox, and delivers what is in it. Each hook may have a thread of its own.
 
     Args:
         hooks: by the name that the outbox and the log know them by.
@@ -95,20 +95,17 @@ class Webhooks:
             if hook.wants(event):
                 self._outbox.put(name, f"{event.id}.{moment}", body, now)
 
-    def deliver(self, now: float, stop: threading.Event | None = None) -> int:
-        """Sends what is due, until `stop` is set. Who did not take a message gets no other one in this call.
+    @property
+    def names(self) -> list[str]:
+        return list(self._hooks)
+
+    def deliver(self, name: str, now: float, stop: threading.Event) -> int:
+        """Sends what is due to one hook, the oldest first, until `stop` is set or it does not take a message.
 
         Returns: how many messages were taken.
         """
-        stop = stop or threading.Event()
-        return sum(self._deliver_to(name, hook, now, stop) for name, hook in self._hooks.items())
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _deliver_to(self, name: str, hook: WebhookConfig, now: float, stop: threading.Event) -> int:
-        taken = 0
-        for message in [] if stop.is_set() else self._outbox.due(name, now):
+        hook, taken = self._hooks[name], 0
+        for message in self._outbox.due(name, now):
             if stop.is_set():
                 break
             status, reason = self._post(hook, message, now)
@@ -119,6 +116,9 @@ class Webhooks:
             self._try_later(name, message, now, reason, gone=status == httpx.codes.GONE)
             break
         return taken
+
+    def close(self) -> None:
+        self._client.close()
 
     def _post(self, hook: WebhookConfig, message: Message, now: float) -> tuple[int | None, str]:
         """The status of the answer, None if there was none, and both in words."""

@@ -12,7 +12,9 @@ PATIENCE = 10.0
 
 
 class Hooks:
-    """Webhooks that do not answer until the end of the test."""
+    """A webhook that does not answer until the end of the test."""
+
+    names = ("alarm",)
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
@@ -24,7 +26,7 @@ class Hooks:
             raise SinkError("the disk is full")
         self.told.append((moment, event.id))
 
-    def deliver(self, now, stop) -> int:
+    def deliver(self, name, now, stop) -> int:
         self.hangs.set()
         self.answer.wait(PATIENCE)
         return 0

@@ -1,7 +1,9 @@
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,6 +17,7 @@ from pydantic import ValidationError  # noqa: E402
 from standardwebhooks import Webhook as Signer  # noqa: E402
 
 from pipeline.errors import SinkError  # noqa: E402
+from pipeline.serve.news import News  # noqa: E402
 from pipeline.serve.notify import webhook  # noqa: E402
 from pipeline.serve.notify.outbox import Outbox  # noqa: E402
 from pipeline.serve.notify.webhook import WebhookConfig, Webhooks  # noqa: E402
@@ -33,6 +36,8 @@ class Receiver(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers = [200]
+        self.answers_when = threading.Event()
+        self.answers_when.set()
         self.taken: list[tuple[dict[str, str], str]] = []
 
     @property
@@ -46,6 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         self.server.taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        self.server.answers_when.wait(10)
         answers = self.server.answers
         self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])
         self.send_header("location", "http://127.0.0.1:1/")
@@ -58,6 +64,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
+    with serving() as server:
+        yield server
+
+
+@contextmanager
+def serving() -> Iterator[Receiver]:
     with Receiver() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -75,6 +87,11 @@ def hooks(folder: Path, **urls: str) -> Iterator[Webhooks]:
     outbox.close()
 
 
+def deliver(sent: Webhooks, at: float | None = None) -> int:
+    """To all, one after the other."""
+    return sum(sent.deliver(name, now() if at is None else at, threading.Event()) for name in sent.names)
+
+
 def now(seconds: float = 0) -> float:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).timestamp()
 
@@ -82,8 +99,8 @@ def now(seconds: float = 0) -> float:
 def test_a_receiver_can_verify_what_it_is_sent(tmp_path, receiver):
     with hooks(tmp_path, alarm=receiver.url) as sent:
         sent.tell("started", PERSON, now())
-        assert sent.deliver(now()) == 1
-        assert sent.deliver(now()) == 0
+        assert deliver(sent) == 1
+        assert deliver(sent) == 0
     ((headers, body),) = receiver.taken
     assert Signer(SECRET).verify(body, headers) == json.loads(body)
     assert json.loads(body)["type"] == "event.started"
@@ -98,7 +115,7 @@ def test_what_was_not_taken_is_sent_again_later_and_later(tmp_path, receiver):
         sent.tell("ended", PERSON, start)
         tried = []
         for later in (0, 3, 7, 29, 45, 130, 200, 10_000):
-            sent.deliver(start + later)
+            deliver(sent, start + later)
             tried.append(len(receiver.taken))
     assert tried == [1, 1, 2, 2, 3, 3, 4, 4]
     assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["01.ended"] * 4
@@ -107,20 +124,41 @@ def test_what_was_not_taken_is_sent_again_later_and_later(tmp_path, receiver):
 def test_messages_outlive_the_process(tmp_path, receiver):
     with hooks(tmp_path, alarm="http://127.0.0.1:9/") as sent:
         sent.tell("started", PERSON, now())
-        assert sent.deliver(now()) == 0
+        assert deliver(sent) == 0
     with hooks(tmp_path, alarm=receiver.url) as sent:
-        assert sent.deliver(now(60)) == 1
+        assert deliver(sent, now(60)) == 1
 
 
 def test_one_that_cannot_be_reached_does_not_keep_the_others_waiting(tmp_path, receiver, caplog):
     with hooks(tmp_path, dead="http://me:hush@127.0.0.1:9/", well=receiver.url) as sent:
         for moment in ("started", "ended"):
             sent.tell(moment, PERSON, now())
-        assert sent.deliver(now(1)) == 2
+        assert deliver(sent, now(1)) == 2
     tried = [record.getMessage() for record in caplog.records]
     assert len(tried) == 1
     assert "webhook dead (127.0.0.1) did not take 01.started" in tried[0]
     assert "hush" not in tried[0]
+
+
+def test_one_that_is_slow_does_not_keep_the_others_waiting_and_each_gets_all_in_order(tmp_path, receiver):
+    with serving() as slow, hooks(tmp_path, slow=slow.url, well=receiver.url) as sent:
+        slow.answers_when = threading.Event()
+        news = News(sent, None, lambda event: None)
+        events = [replace(PERSON, id=f"{number:02}") for number in range(20)]
+        for each in events:
+            news.tell(each)
+        until = time.monotonic() + 10
+        while len(receiver.taken) < len(events):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert len(slow.taken) <= 1
+        slow.answers_when.set()
+        while len(slow.taken) < len(events):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        news.close()
+    for each in (slow, receiver):
+        assert [headers["webhook-id"] for headers, _ in each.taken] == [f"{event.id}.started" for event in events]
 
 
 @pytest.mark.parametrize(("answer", "later"), [(410, 0), (500, webhook.GIVE_UP + 1)])
@@ -128,8 +166,8 @@ def test_it_gives_up_in_the_end(tmp_path, receiver, caplog, answer, later):
     receiver.answers = [answer]
     with hooks(tmp_path, alarm=receiver.url) as sent:
         sent.tell("started", PERSON, now())
-        sent.deliver(now(later))
-        sent.deliver(now(later + 2 * webhook.WAITS[-1]))
+        deliver(sent, now(later))
+        deliver(sent, now(later + 2 * webhook.WAITS[-1]))
     assert len(receiver.taken) == 1
     assert "never took 01.started" in caplog.text
 
@@ -144,7 +182,7 @@ def test_messages_to_hooks_that_are_gone_are_dropped(tmp_path, receiver, caplog)
     with hooks(tmp_path, old="http://127.0.0.1:9/") as sent:
         sent.tell("started", PERSON, now())
     with hooks(tmp_path, new=receiver.url) as sent:
-        assert sent.deliver(now(60)) == 0
+        assert deliver(sent, now(60)) == 0
     assert "1 notifications to webhooks that are configured no more" in caplog.text
 
 
