@@ -11,13 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pipeline.channel import Worker
 from pipeline.errors import OnsightError
 from pipeline.serve.notify.messages import Moment
-from pipeline.serve.notify.mqtt import Mqtt
 from pipeline.serve.notify.webhook import Webhooks
 from pipeline.serve.types import CameraStatus, Event
+
+if TYPE_CHECKING:
+    from pipeline.serve.notify.mqtt import Mqtt  # needs an extra
 
 _EVERY = 0.25  # seconds
 _MOST = 10_000  # events that wait to be told

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -154,3 +156,8 @@ def test_the_end_of_an_event_that_began_before_this_process_leaves_later_ones_on
     assert mqtt._standing[topic] == "ON"
     mqtt.tell("ended", event(1))
     assert mqtt._standing[topic] == "OFF"
+
+
+def test_without_mqtt_its_package_is_not_needed():
+    script = "import sys; sys.modules['paho'] = None; import pipeline.serve.service"
+    subprocess.run([sys.executable, "-c", script], check=True)
