@@ -233,6 +233,42 @@ def test_cameras_of_the_page_outlive_it_and_so_does_its_end(served: Served, door
         assert all(each["end"] for each in again.events(until=ended))
 
 
+def test_it_ends_with_dead_cameras_and_whoever_watches(tmp_path: Path, doors: dict[str, Camera]) -> None:
+    """One camera is well, one was and has gone silent, one never answers, one refuses; of two viewers of each kind one
+    takes nothing."""
+    tiny_detector(tmp_path / "m.onnx")
+    with ExitStack() as stack:
+        silent = stack.enter_context(camera("synthetic:64x36@10?frames=10", rtsp=0))
+        mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        cameras = {
+            "well": doors["yard"].urls[0],
+            "silent": silent.urls[0],
+            "mute": f"rtsp://127.0.0.1:{mute.getsockname()[1]}/",
+            "dead": "rtsp://127.0.0.1:1/",
+        }
+        (tmp_path / "live.yaml").write_text(yaml.safe_dump({"model": "m.onnx", "cameras": cameras}))
+        served = stack.enter_context(serving(tmp_path, "live.yaml"))
+        for name in ("well", "silent"):
+            served.wait_for(name, "live")
+        served.wait_for("dead", "waiting")
+        silent.turn("pause")
+        port = httpx.URL(served.url).port
+        streams = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(2)]
+        for stream in streams:
+            stream.sendall(b"GET /api/cameras/well/mjpeg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        sockets = [stack.enter_context(connect(served.url.replace("http", "ws") + "api/live")) for _ in range(2)]
+        for viewer in sockets:
+            viewer.send(json.dumps({"cameras": list(cameras)}))
+        streams[0].recv(100)
+        until(lambda: isinstance(sockets[0].recv(PATIENCE), bytes))
+        served.wait_for("silent", "stalled")
+        served.process.send_signal(signal.SIGTERM)
+        while streams[0].recv(1 << 16):
+            pass
+        assert served.process.wait(PATIENCE) == 0
+        assert "Traceback" not in served.log
+
+
 @pytest.mark.skipif(not entry_points(group="onsight.demo"), reason="the demo is not installed: uv sync")
 def test_the_demo(tmp_path: Path) -> None:
     with serving(tmp_path, "--demo", XDG_CACHE_HOME=str(tmp_path / "cache")) as served:
