@@ -156,12 +156,15 @@ class _Attendant:
                 other.check()
             if (config := self.reread()) is not None:
                 self._take_over(config)
-            status = self.cameras.attend()
-            self.news.watch(_rules_of(self.opener, self.cameras))
-            self.news.report(status)
-            health = self.cameras.health()
-            if not self.ending.is_set():  # or they may be gone already
-                self.diary.write(health)
+            self._look()
+
+    def _look(self) -> None:
+        status, health = self.cameras.attend(), self.cameras.health()
+        if self.ending.is_set():  # they may be gone already, which nobody has to be told
+            return
+        self.news.watch(_rules_of(self.opener, self.cameras))
+        self.news.report(status)
+        self.diary.write(health)
 
     def _take_over(self, config: ServeConfig) -> None:
         before, self.opener.rules = self.opener.rules, config.rules
