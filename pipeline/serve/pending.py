@@ -36,15 +36,13 @@ class Change:
         return Change(later.event, self.new or later.new, {**self.values, **later.values})
 
 
-Rows: TypeAlias = dict[tuple[str, Any], dict[str, Any]]
+Rows: TypeAlias = dict[tuple[str, str], dict[str, Any]]
 """Whole rows of other tables, by the name of the table and their key."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Changes, pictures of thumbnails by the event's id, rows of the audit log, and rows of other tables; each the
-    oldest first.
-    """
+    """Changes, pictures of thumbnails by the event's id, rows of the audit log, and of other tables; oldest first."""
 
     changes: dict[str, Change] = field(default_factory=dict)
     pictures: dict[str, Image] = field(default_factory=dict)
@@ -75,7 +73,7 @@ class Pending:
             self._batch.entries.append(entry)
             self._limit()
 
-    def replace(self, table: str, key: Any, row: dict[str, Any]) -> None:
+    def replace(self, table: str, key: str, row: dict[str, Any]) -> None:
         """A row that takes the place of the one with its key."""
         with self._lock:
             self._batch.rows[table, key] = row
@@ -92,9 +90,7 @@ class Pending:
         """
         with self._lock:
             later = self._batch
-            self._batch = Batch(
-                batch.changes, later.pictures, batch.entries + later.entries, {**batch.rows, **later.rows}
-            )
+            self._batch = Batch(batch.changes, later.pictures, batch.entries + later.entries, batch.rows | later.rows)
             self._join(later.changes.values())
             self._limit()
 
@@ -128,7 +124,6 @@ class Pending:
         while len(batch.entries) > _MOST:
             del batch.entries[0]
             self._drop("entries of the audit log")
-
         while len(batch.rows) > _MOST:
             del batch.rows[next(iter(batch.rows))]
             self._drop("gaps")

@@ -51,7 +51,9 @@ def sweep(store: EventStore, keep: timedelta | None, max_size: int | None, now: 
     while max_size is not None and (ids := _too_many(store, max_size)):
         store.delete(*ids)
         gone += len(ids)
-    store.forget(now - keep if keep is not None else None, now - _AUDITS)
+    if keep is not None:
+        store.forget_gaps(now - keep)
+    store.forget_audits(now - _AUDITS)
     return gone
 
 

@@ -159,10 +159,10 @@ class _Attendant:
             self._look()
 
     def _look(self) -> None:
-        status, health = self.cameras.attend(), self.cameras.health()
+        status, health, rules = self.cameras.attend(), self.cameras.health(), _rules_of(self.opener, self.cameras)
         if self.ending.is_set():  # they may be gone already, which nobody has to be told
             return
-        self.news.watch(_rules_of(self.opener, self.cameras))
+        self.news.watch(rules)
         self.news.report(status)
         self.diary.write(health)
 

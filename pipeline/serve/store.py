@@ -54,8 +54,8 @@ class EventStore:
         url, folder = _locate(where, files, create)
         self.files = Files(folder)
         self.database = Database(url)
-        self.on_delete: Callable[[Collection[str]], None] = lambda ids: None
         self._writer = Writer(self.database, self.files)
+        self.on_delete: Callable[[Collection[str]], None] = lambda ids: None
 
     def check(self) -> None:
         """Raises why nothing is written any more, if nothing is."""
@@ -157,13 +157,21 @@ class EventStore:
         self._writer.delete(*ids)
         self.on_delete(ids)
 
-    def forget(self, gaps_before: datetime | None, audits_before: datetime) -> None:
-        """Deletes gaps that ended before, None: none; and older entries of the audit log.
+    def forget_audits(self, before: datetime) -> None:
+        """Deletes older entries of the audit log.
 
         Raises:
             StoreError: it cannot be written.
         """
-        self._writer.forget(gaps_before, audits_before)
+        self._writer.forget(audits.c.time, before)
+
+    def forget_gaps(self, before: datetime) -> None:
+        """Deletes gaps that ended before.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self._writer.forget(gaps.c.ended, before)
 
     def wipe(self) -> None:
         """Removes what was deleted from the files of the database, too, as `delete` does; if it cannot be now, soon."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Column, Connection, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.channel import Worker
@@ -17,7 +17,7 @@ from pipeline.errors import StoreError
 from pipeline.serve.database import Database
 from pipeline.serve.files import Files
 from pipeline.serve.pending import Batch, Change, Pending
-from pipeline.serve.tables import audits, events, gaps, metadata, to_event, to_microseconds
+from pipeline.serve.tables import audits, events, metadata, to_event, to_microseconds
 from pipeline.types import Image
 
 _EVERY = 0.25  # seconds from one commit to the next: half of what may be lost, so that the commit has time, too
@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Writer:
-    """Writes changes of events, and entries of the audit log, which any thread may give; deletes events."""
+    """Writes changes of events, entries of the audit log, and gaps, which any thread may give; deletes them."""
 
     def __init__(self, database: Database, files: Files) -> None:
         self._database = database
@@ -53,7 +53,7 @@ class Writer:
         self._pending.note(entry)
 
     def replace(self, table: Table, key: str, row: dict[str, Any]) -> None:
-        """Keeps a row that takes the place of the one with its key; returns at once."""
+        """Keeps a row in the place of the one with its key; returns at once."""
         self.check()
         self._pending.replace(table.name, key, row)
 
@@ -76,17 +76,14 @@ class Writer:
                 connection.execute(delete(events).where(events.c.id.in_(ids)))
         self.wipe()
 
-    def forget(self, gaps_before: datetime | None, audits_before: datetime) -> None:
-        """Deletes gaps that ended before, and older entries of the audit log; None: no gaps.
+    def forget(self, column: Column[int], before: datetime) -> None:
+        """Deletes the rows of a table that are older by the time in `column`.
 
         Raises:
             StoreError: it cannot be written.
         """
-        old = [delete(audits).where(audits.c.time < to_microseconds(audits_before))]
-        if gaps_before is not None:
-            old.append(delete(gaps).where(gaps.c.ended < to_microseconds(gaps_before)))
         with self._database.writing() as connection:
-            gone = sum(connection.execute(each).rowcount for each in old)
+            gone = connection.execute(delete(column.table).where(column < to_microseconds(before))).rowcount
         if gone:
             self.wipe()
 
@@ -189,6 +186,5 @@ def _insertion(kind: str, name: str, columns: tuple[str, ...]) -> Insert:
     """Adds a row of these columns. One that is there already, as after a commit whose answer was lost, is replaced."""
     table = metadata.tables[name]
     row = (sqlite.insert if kind == "sqlite" else postgresql.insert)(table)
-    return row.on_conflict_do_update(
-        index_elements=table.primary_key, set_={each: row.excluded[each] for each in columns}
-    )
+    changes = {each: row.excluded[each] for each in columns}
+    return row.on_conflict_do_update(index_elements=table.primary_key, set_=changes)

@@ -45,6 +45,6 @@ def test_that_the_cameras_go_at_the_end_is_told_to_nobody(
     told: Any = Told(stop)
     cameras: Any = SimpleNamespace(attend=attend, health=dict, specs={})
     parts: dict[str, Any] = {"cameras": cameras, "news": told, "diary": told, "opener": SimpleNamespace(rules=())}
-    parts |= {"registry": None, "config": None, "reread": lambda: None, "ending": ending}
+    parts |= {"registry": None, "config": None, "reread": lambda: None, "others": (), "ending": ending}
     _Attendant(**parts)(stop)
     assert told.calls == calls

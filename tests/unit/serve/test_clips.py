@@ -349,7 +349,7 @@ class Feed:
 
     def show(self, frames: int) -> None:
         for _ in range(frames):
-            self.feed.add(np.full((48, 64, 3), self.frames, np.uint8), self.frames / FPS)
+            self.feed.add(np.full((48, 64, 3), self.frames % 256, np.uint8), self.frames / FPS)
             self.frames += 1
 
     def settle(self) -> None:

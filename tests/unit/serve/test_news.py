@@ -145,10 +145,12 @@ def test_nobody_to_tell():
 
 def test_the_end_of_an_event_that_began_before_this_process_leaves_later_ones_on():
     pytest.importorskip("paho.mqtt.client")
+    from pipeline.serve.notify.announced import Announced
     from pipeline.serve.notify.broker import MqttConfig
     from pipeline.serve.notify.mqtt import Mqtt
 
-    mqtt = Mqtt(MqttConfig(host="127.0.0.1"), {"yard": ["seen"]})
+    mqtt = Mqtt(MqttConfig(host="127.0.0.1"), Announced(None))
+    mqtt.watch({"yard": ["seen"]})
     topic = mqtt._topics.rule("yard", "seen")
     mqtt.tell("ended", event())
     assert mqtt._standing[topic] == "OFF"

@@ -132,12 +132,13 @@ def test_what_a_killed_process_had_deleted_is_overwritten(store: EventStore, mon
 
 def test_old_gaps_go(store: EventStore) -> None:
     for number, ended in enumerate((after(DAY), after(3 * DAY), None)):
-        store.note_gap(Gap(str(number), "yard", after(0), ended, "gone"))
+        store.note_gap(Gap(str(number), "yard", after(0), ended, f"reason{number}"))
     store.flush()
     sweep(store, None, 0, after(100 * DAY))
     assert len(store.gaps()) == 3
     sweep(store, timedelta(days=2), None, after(4 * DAY))
     assert [gap.end for gap in store.gaps()] == [None, after(3 * DAY)]
+    assert b"reason0" not in written(store)
 
 
 def test_the_audit_log_is_kept_for_a_year(store: EventStore) -> None:
