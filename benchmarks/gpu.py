@@ -59,7 +59,7 @@ def repeat(call, frames, seconds):
     while (spent := time.perf_counter() - began) < seconds or calls < 3:
         call()
         calls += 1
-    return calls * frames / spent if calls > 3 else calls * frames / (time.perf_counter() - began)
+    return calls * frames / spent
 
 
 def side_by_side(make, threads, frames, seconds):

@@ -166,6 +166,8 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
         raise ConfigError("'encoder' needs 'output': it is what encodes the labelled video")
     if config.encoder == "nvenc" and config.preset != "auto":
         raise ConfigError("'preset' does not go with the encoder nvenc: it is how hard x264 works")
+    if config.cuda_graph and (config.decoder != "cpu" or config.encoder != "x264"):
+        raise ConfigError("'cuda_graph' does not go with 'decoder' and 'encoder': nothing else may use CUDA meanwhile")
     if config.zones and not config.track:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
     for key in ("counts", "events"):

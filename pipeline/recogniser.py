@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 from pipeline.tiles import join_hidden, join_objects, plan_views
 from pipeline.types import Classification, Detections, Frame, Frames, Recognised, Results
 
-_BATCH = 8  # views of a frame that share an inference at most: each one more takes the memory of a frame more
+VIEWS = 8  # views of a frame that share an inference at most: each one more takes the memory of a frame more
 _BOXES = 300  # of a view, the best: joining those of all views takes the square of their number
 
 
@@ -49,7 +49,7 @@ class Recogniser:
     def _in_tiles(self, frame: Frame, columns: int, rows: int) -> Recognised:
         views_V4 = plan_views(frame.height, frame.width, columns, rows)
         views = [replace(frame, picture=frame.image[y1:y2, x1:x2]) for x1, y1, x2, y2 in views_V4.tolist()]
-        seen = [each for i in range(0, len(views), _BATCH) for each in self._as_they_are(views[i : i + _BATCH])]
+        seen = [each for i in range(0, len(views), VIEWS) for each in self._as_they_are(views[i : i + VIEWS])]
         found = [each.results for each in seen if isinstance(each.results, Detections)]
         found = [each.where(np.arange(len(each)) < _BOXES) for each in found]
         hidden = [each.hide_N4 for each in seen if each.hide_N4 is not None]

@@ -114,8 +114,8 @@ def borrow(picture: OnDevice) -> Lent:
     Raises:
         DeviceError: it lies elsewhere. ValueError: it is not uint8 [H, W, 3] without gaps.
     """
-    if picture.__dlpack_device__()[0] != _CUDA_MEMORY:
-        raise DeviceError("a picture does not lie in the memory of an NVIDIA GPU")
+    if tuple(picture.__dlpack_device__()) != (_CUDA_MEMORY, 0):
+        raise DeviceError("a picture does not lie in the memory of the first NVIDIA GPU")
     value = ort.OrtValue.from_dlpack(picture)  # refuses gaps
     if value.data_type() != "tensor(uint8)" or len(value.shape()) != 3:
         raise ValueError(f"a picture must be uint8 [H, W, 3], not {value.data_type()} {value.shape()}")

@@ -88,17 +88,22 @@ class Slot:
         CPU read, it takes a copy when it is bound.
         """
         if isinstance(frames, np.ndarray):
+            if frames.dtype != np.uint8:
+                raise ValueError(f"frames are uint8 [B, H, W, 3], not {frames.dtype} {list(frames.shape)}")
             frames = np.ascontiguousarray(frames)
             binding = self._bound((max(len(frames), batch), *frames.shape[1:]))
             self._stream.to_device(self._input.address, frames)
         else:
             lent = [borrow(frame) for frame in frames]
+            if any(each.shape != lent[0].shape for each in lent):
+                raise ValueError("the pictures of an inference have one size")
             binding = self._bound((max(len(frames), batch), *lent[0].shape))
             size = prod(lent[0].shape)
             for i, each in enumerate(lent):
                 self._stream.on_device(self._input.address + i * size, each.address, size)
         self._stream.wait()
-        self._bind_input(binding.io, binding.shape)
+        with cuda.turnstile.together():
+            self._bind_input(binding.io, binding.shape)
         return binding
 
     def _bind_input(self, io: Any, shape: tuple[int, ...]) -> None:
@@ -113,11 +118,13 @@ class Slot:
         if (found := self._bindings.get(shape)) is not None:
             return found
         if self._input.size < prod(shape):
-            self._bindings.clear()
-            self._input = cuda.DeviceMemory(prod(shape))
+            larger = cuda.DeviceMemory(prod(shape))
+            with cuda.turnstile.together():  # what is not needed any more is given back
+                self._bindings.clear()
+                self._input = larger
         if len(self._bindings) == _MOST_BINDINGS:
-            self._bindings.clear()
-            self._give_up_graphs("the size of the frames changes too often")
+            with cuda.turnstile.together():
+                self._bindings.clear()
         binding = self._record(shape) if self._open_recorder else None
         self._bindings[shape] = binding or self._bind(self._plain, shape, None)
         return self._bindings[shape]
@@ -145,9 +152,12 @@ class Slot:
     def _record(self, shape: tuple[int, ...]) -> _Binding | None:
         """A binding whose inferences are played from a CUDA graph; None, and never again, where that fails."""
         assert self._open_recorder is not None
+        if (number := next(self._graphs)) > _MOST_BINDINGS:
+            self._give_up_graphs("the size of the frames changes too often")
+            return None
         try:
             recorder = self._recorder = self._recorder or self._open_recorder()
-            binding = self._bind(recorder, shape, graph_options(next(self._graphs)))
+            binding = self._bind(recorder, shape, graph_options(number))
             with cuda.turnstile.alone():
                 for _ in range(_RUNS_TO_RECORD):
                     recorder.run_with_iobinding(binding.io, binding.options)

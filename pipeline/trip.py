@@ -19,6 +19,7 @@ from pipeline.mask import Masked, read_masks, settle_masks
 from pipeline.meter import Meter
 from pipeline.model import OnnxModel
 from pipeline.overlay import Overlay
+from pipeline.recogniser import VIEWS
 from pipeline.second import open_second
 from pipeline.settings import Settings, settle
 from pipeline.sources import Source, open_source
@@ -86,9 +87,9 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
         stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
     hider = open_hider(config, model, threads)
     plan = _schedule(config, live, model)
-    for each in (model, hider):
-        if each is not None:
-            each.prepare(plan.batch)
+    model.prepare(plan.batch if settings.tiles is None else VIEWS)
+    if hider is not None:
+        hider.prepare(plan.batch)
     gate = open_gate(config)
     tallies = [Tally(source.name, decoder=source.media.decoder) for source in sources]
     return Trip(config, sources, model, settings, gate, hider, stages, plan, tallies, stop)

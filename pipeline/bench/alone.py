@@ -140,6 +140,8 @@ class Stages:
             return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)
         finally:
             for worker in workers:
+                worker.end()
+            for worker in workers:
                 worker.close()
 
     def _read_clip(self, laps: Laps, most: int, until: float) -> None:

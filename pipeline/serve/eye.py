@@ -11,7 +11,7 @@ from pipeline.counting import SceneCounter
 from pipeline.gate import Gate, Repeater
 from pipeline.hide import hiding
 from pipeline.model import OnnxModel
-from pipeline.recogniser import Recogniser
+from pipeline.recogniser import VIEWS, Recogniser
 from pipeline.redact import Redactor
 from pipeline.second import open_second
 from pipeline.serve.stagger import Staggered
@@ -49,9 +49,9 @@ class Eye:
 
     @cached_property
     def recognisers(self) -> Sequence[Callable[[list[Frame]], list[Recognised]]]:
-        for model in (self.model, self._hider):
-            if model is not None:
-                model.prepare(self.plan.batch)
+        self.model.prepare(self.plan.batch if self.settings.tiles is None else VIEWS)
+        if self._hider is not None:
+            self._hider.prepare(self.plan.batch)
         return [
             hiding(Recogniser(self.model, self.settings), self._hider, self.settings) for _ in range(self.plan.workers)
         ]

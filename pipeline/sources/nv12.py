@@ -54,12 +54,12 @@ def to_bgr(picture: Nv12, place: Place = "cuda") -> OnDevice:
     """
     session = _session(place)
     binding = session.io_binding()
-    _bind_rows(binding, "brightness", place, picture.height, *picture.brightness)
-    _bind_rows(binding, "colour", place, picture.height // 2, *picture.colour)
-    for name, value in _arguments(*picture[2:]).items():
-        binding.bind_cpu_input(name, value)
-    binding.bind_output("bgr", place)
     with cuda.turnstile.together():
+        _bind_rows(binding, "brightness", place, picture.height, *picture.brightness)
+        _bind_rows(binding, "colour", place, picture.height // 2, *picture.colour)
+        for name, value in _arguments(*picture[2:]).items():
+            binding.bind_cpu_input(name, value)
+        binding.bind_output("bgr", place)
         session.run_with_iobinding(binding)
     frame: OnDevice = binding.get_outputs()[0]
     return frame

@@ -127,6 +127,14 @@ def test_pictures_on_the_gpu_are_taken_from_there(tmp_path: Path, driver: FakeDr
     assert (driver.count("cuMemcpyDtoDAsync_v2"), driver.count("cuMemcpyHtoDAsync_v2")) == (3, 0)
 
 
+def test_only_bytes_of_one_size_are_copied(tmp_path: Path) -> None:
+    mine, _ = make(tiny_classifier(tmp_path / "m.onnx", resize=Resize(rule="graph")))
+    with pytest.raises(ValueError, match="not float32"):
+        mine.infer(noise(1).astype(np.float32), 1)
+    with pytest.raises(ValueError, match="one size"):
+        mine.infer([FakePicture(noise(1)[0]), FakePicture(noise(1, 32)[0])], 1)
+
+
 def test_what_has_begun_to_make_them_is_waited_for(tmp_path: Path, driver: FakeDriver) -> None:
     mine, _ = make(tiny_classifier(tmp_path / "m.onnx", resize=Resize(rule="graph")))
     mine.infer([FakePicture(noise(1)[0])], 1)
@@ -135,7 +143,7 @@ def test_what_has_begun_to_make_them_is_waited_for(tmp_path: Path, driver: FakeD
 
 def test_a_picture_elsewhere_or_of_another_kind_is_refused(tmp_path: Path) -> None:
     mine, model = make(tiny_classifier(tmp_path / "m.onnx", resize=Resize(rule="graph")))
-    with pytest.raises(DeviceError, match="does not lie in the memory of an NVIDIA GPU"):
+    with pytest.raises(DeviceError, match="does not lie in the memory of the first NVIDIA GPU"):
         mine.infer([FakePicture(noise(1)[0], kind=1)], 1)
     with pytest.raises(ValueError, match=r"a picture must be uint8 \[H, W, 3\]"):
         mine.infer([FakePicture(np.zeros((4, 4, 3), np.float32))], 1)
