@@ -127,7 +127,10 @@ class Cameras(Generic[S]):
                 for _, watched in opened.values():
                     watched.close()
                 raise
-            for name in self._specs.keys() - specs.keys():
+            gone = self._specs.keys() - specs.keys()
+            for name in (gone | opened.keys()) & self._streams.keys():  # they end side by side
+                self._watched[self._streams[name]][0].end()
+            for name in gone:
                 self.remove(name)
             for name, (stream, watched) in opened.items():
                 self._put(name, specs[name], stream, watched)
@@ -143,14 +146,16 @@ class Cameras(Generic[S]):
         """
         try:
             with self._channel as channel:
-                for recognised in channel.process(self._recognisers, self._batch, self._gate, wait=self._wait):
-                    watched, _ = self._watched.get(recognised.frame.stream, (None, None))
-                    if watched is not None:
-                        watched.take(recognised)
-                ending()
-                with self._lock:
-                    for watched, _ in self._watched.values():
-                        watched.end()
+                try:
+                    for recognised in channel.process(self._recognisers, self._batch, self._gate, wait=self._wait):
+                        watched, _ = self._watched.get(recognised.frame.stream, (None, None))
+                        if watched is not None:
+                            watched.take(recognised)
+                finally:
+                    ending()
+                    with self._lock:
+                        for watched, _ in self._watched.values():
+                            watched.end()
         finally:
             with self._lock, ExitStack() as stack:  # one that cannot be closed leaves no other open
                 for name in reversed(self._specs):

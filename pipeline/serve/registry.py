@@ -48,9 +48,13 @@ class Registry:
             wanted = {name: spec for name, spec in {**specs, **own}.items() if spec is not None}
             if overruled := sorted(specs.keys() & self._own.keys()):
                 _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
+            for name, spec in ((each, own[each]) for each in overruled if specs[each].masks):
+                if spec is not None and spec.masks is None:
+                    _LOG.error("camera %s has masks in the configuration, and none in %s", name, self._file)
+            unknown = list(strangers(wanted))
             self._cameras.become(wanted, anew=anew)
             self._configured = frozenset(specs)
-            for file, name in strangers(wanted):
+            for file, name in unknown:
                 _LOG.warning("%s names camera '%s', which there is not: add it, or mend the name", file, name)
 
     def status(self) -> list[CameraStatus]:
@@ -69,11 +73,14 @@ class Registry:
             self._keep(name, dict(spec))
 
     def change(self, name: str, spec: Mapping[str, Any]) -> None:
-        """See `Cameras.change`; `spec` is as in the configuration. Without a source the camera keeps the one it has."""
+        """See `Cameras.change`; `spec` is as in the configuration. A camera keeps the source, masks and zones that the
+        spec does not name; None takes masks and zones away.
+        """
         with self._lock:
             current = self._cameras.specs[name]
-            self._cameras.change(name, read_camera({"source": current.source, **spec}))
-            self._keep(name, {**self._own_source(name), **spec})
+            kept = {key: value for key, value in self.settings(name).items() if key in ("masks", "zones")} | dict(spec)
+            self._cameras.change(name, read_camera({"source": current.source, **kept}))
+            self._keep(name, {**self._own_source(name), **kept})
 
     def remove(self, name: str) -> None:
         """See `Cameras.remove`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
@@ -34,10 +35,16 @@ def size(text: str) -> int:
     return round(float(found[1]) * _UNITS[found[2]])
 
 
-def sweep(store: EventStore, keep: timedelta | None, max_size: int | None, now: datetime) -> int:
+def sweep(
+    store: EventStore,
+    keep: timedelta | None,
+    max_size: int | None,
+    now: datetime,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
     """Deletes events with their files: those that ended more than `keep` before `now`, then the oldest until the files
     take at most `max_size` bytes. Events that last are not touched. Gaps go with `keep`; entries of the audit log are
-    kept for a year.
+    kept for a year. It ends early when `stop` says so.
 
     Returns: how many events have gone.
 
@@ -45,10 +52,10 @@ def sweep(store: EventStore, keep: timedelta | None, max_size: int | None, now: 
         StoreError: the database cannot be written, or a file not be deleted.
     """
     gone = 0
-    while keep is not None and (ids := _oldest(store, to_microseconds(now - keep))):
+    while not stop() and keep is not None and (ids := _oldest(store, to_microseconds(now - keep))):
         store.delete(*ids)
         gone += len(ids)
-    while max_size is not None and (ids := _too_many(store, max_size)):
+    while not stop() and max_size is not None and (ids := _too_many(store, max_size)):
         store.delete(*ids)
         gone += len(ids)
     if keep is not None:
@@ -104,7 +111,7 @@ class Retention:
         told = ""
         while not stop.is_set():
             try:
-                if gone := sweep(self._store, self._keep, self._max_size, datetime.now(UTC)):
+                if gone := sweep(self._store, self._keep, self._max_size, datetime.now(UTC), stop.is_set):
                     _LOG.info("%d old events were deleted", gone)
                 told = ""
             except StoreError as error:

@@ -69,6 +69,11 @@ def serve(
         registry = Registry(cameras, config.store.folder / "cameras.yaml")
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))
+
+        def end() -> None:
+            stop.set()  # it may be a fault that ends all
+            server.end()
+
         registry.configure(config.cameras)
         news.watch(_rules_of(opener, cameras))
         for event in left:
@@ -80,7 +85,7 @@ def serve(
         stack.callback(Worker(attendant, "attendant", stop.set).close)
         tell(server.url, eye)
         with schedule.opencv_threads(schedule.available_cores()):
-            cameras.run(server.end)
+            cameras.run(end)
 
 
 def _open_store(config: ServeConfig, stack: ExitStack) -> EventStore:

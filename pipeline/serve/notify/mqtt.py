@@ -13,6 +13,7 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from pipeline.channel import Worker
 from pipeline.errors import ConfigError
 from pipeline.serve.notify.announced import Announced
 from pipeline.serve.notify.broker import MqttConfig
@@ -24,6 +25,8 @@ _QUEUED = 1000  # messages that wait for a broker that is away; older ones go fi
 _WAITS = (1, 120)  # seconds between tries to reconnect, doubling
 _KEEP_ALIVE = 30
 _AT_LEAST_ONCE = 1
+_AT_MOST_ONCE = 0  # for what stands: the client must not send it again after it is told anew, and may be other
+_ENDS = 1.0  # seconds that the end of the connection is waited for
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,8 +85,12 @@ class Mqtt:
         if self._client.is_connected():
             self._client.publish(self._topics.status, OFFLINE, _AT_LEAST_ONCE, retain=True).wait_for_publish(1.0)
         self._client.disconnect()
-        self._client.loop_stop()
+        # It may be connecting, which cannot be interrupted.
+        Worker(lambda _: self._stop_loop(), "connection to the MQTT broker").close(_ENDS)
         self._settle()
+
+    def _stop_loop(self) -> None:
+        self._client.loop_stop()
 
     def watch(self, rules: Mapping[str, Sequence[str]]) -> None:
         """These are the cameras and their rules from now on; what the broker keeps of others is taken back."""
@@ -158,13 +165,13 @@ class Mqtt:
             self._announced.add(topic, event)
             self._standing[topic] = payload
             if self._client.is_connected():
-                self._client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
+                self._client.publish(topic, payload, _AT_MOST_ONCE, retain=True)
 
     def _connected(self, client: paho.Client, *_: Any) -> None:
         _LOG.info("MQTT broker %s: connected", self._config.host)
         with self._lock:
             for topic, payload in self._standing.items():
-                client.publish(topic, payload, _AT_LEAST_ONCE, retain=True)
+                client.publish(topic, payload, _AT_MOST_ONCE, retain=True)
             self._stale = {topic: self._clear(topic) for topic in self._stale}
             client.publish(self._topics.status, ONLINE, _AT_LEAST_ONCE, retain=True)
             while self._missed:

@@ -80,6 +80,12 @@ class Outbox:
         with self._explained(), self._engine.begin() as connection:
             return connection.execute(_MESSAGES.delete().where(_MESSAGES.c.target.not_in(targets))).rowcount
 
+    def drop(self, target: str, before: float) -> int:
+        """Removes messages that were put earlier. Returns how many."""
+        old = _MESSAGES.delete().where(_MESSAGES.c.target == target, _MESSAGES.c.put < before)
+        with self._explained(), self._engine.begin() as connection:
+            return connection.execute(old).rowcount
+
     def close(self) -> None:
         self._engine.dispose()
 
@@ -95,4 +101,5 @@ class Outbox:
 
 def _set_up(connection: object, _: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]  # the driver's connection
+    connection.execute("PRAGMA secure_delete=ON")  # type: ignore[attr-defined]
     connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[attr-defined]

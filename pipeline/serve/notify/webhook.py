@@ -105,6 +105,8 @@ class Webhooks:
         Returns: how many messages were taken.
         """
         hook, taken = self._hooks[name], 0
+        if lost := self._outbox.drop(name, now - GIVE_UP):
+            _LOG.error("webhook %s: %d messages are dropped, which nobody took for a day", name, lost)
         for message in self._outbox.due(name, now):
             if stop.is_set():
                 break
@@ -139,7 +141,7 @@ class Webhooks:
 
     def _try_later(self, name: str, message: Message, now: float, reason: str, gone: bool) -> None:
         where = f"webhook {name} ({httpx.URL(self._hooks[name].url.get_secret_value()).host})"
-        if gone or now - message.put > GIVE_UP:
+        if gone:
             _LOG.error("%s never took %s: %s", where, message.id, reason)
             self._outbox.remove(message)
             return

@@ -39,7 +39,7 @@ def get_settings(name: CameraName, its: Its) -> CameraSettings:
 
 @router.put("/{name}", status_code=204, responses=MISSING)
 def change_camera(name: CameraName, spec: Annotated[dict[str, Any], Body()], its: Its, who: Who) -> None:
-    """Gives a camera other settings; without a `source` it keeps the one that it has. For admins."""
+    """Gives a camera other settings; it keeps its `source`, `masks` and `zones` if left out. For admins."""
     try:
         its.cameras.change(name, spec)
     except KeyError:

@@ -24,7 +24,6 @@ PUBLIC = frozenset(
     }
 )
 ADMIN = frozenset({("GET", "/api/audit")})
-FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN = Identity("local", "admin")
@@ -37,6 +36,10 @@ def needed(method: str, path: str) -> Role | None:
         return None
     settings = path.startswith("/api/cameras/") and path.endswith("/settings")
     return "admin" if method not in SAFE or (method, path) in ADMIN or settings else "viewer"
+
+
+def _is_forwarded(name: str) -> bool:
+    return name in ("forwarded", "x-real-ip") or name.startswith("x-forwarded-")
 
 
 class Guard:
@@ -88,7 +91,7 @@ class Guard:
 
     def _check_proxy(self, headers: Mapping[str, str]) -> None:
         """Keeps the open page from being shown to others by a proxy on this machine."""
-        if self._open and not FORWARDED.isdisjoint(headers):
+        if self._open and any(_is_forwarded(name) for name in headers):
             raise HTTPException(403, "a proxy shows this page to others: give it 'users' or 'tokens' first")
 
 

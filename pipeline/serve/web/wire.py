@@ -75,7 +75,9 @@ class NewCamera(BaseModel):
 
 
 class CameraSettings(BaseModel):
-    """The spec of a camera, its source without user, password and tokens. Null: that of the configuration holds."""
+    """The spec of a camera, its source without user, password and tokens. Null: none; `every` then
+    as for all cameras.
+    """
 
     source: str
     masks: str | None = None

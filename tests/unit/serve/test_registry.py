@@ -64,9 +64,12 @@ def test_the_source_is_shown_without_what_is_secret_and_kept_if_none_is_given(tm
         assert registry.settings(name)["source"] == "rtsp://192.0.2.9/?token=***"
         registry.change(name, {"every": 3})
         assert (held.specs[name].url, held.specs[name].every) == ("rtsp://me:hush@192.0.2.9/?token=hush", 3)
-        assert registry.settings(name).keys() == {"source", "every"}
+    assert registry.settings("yard").keys() == {"source", "every"}
+    assert registry.settings("door").keys() == {"source", "every", "masks"}
+    registry.change("door", {"every": 3, "masks": None})
+    assert registry.settings("door").keys() == {"source", "every"}
     assert yaml.safe_load((tmp_path / "cameras.yaml").read_text()) == {
-        "cameras": {"door": {**secret, "every": 3}, "yard": {"every": 3}}
+        "cameras": {"door": {**secret, "every": 3, "masks": None}, "yard": {"every": 3}}
     }
     monkeypatch.setenv("YARD", "rtsp://me:new@192.0.2.9/")
     _, again = started(tmp_path, yard=read_camera(secret))
@@ -151,3 +154,10 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path, text, told):
     (tmp_path / "cameras.yaml").write_text(text)
     with pytest.raises(ConfigError, match=told):
         started(tmp_path)
+
+
+def test_masks_of_the_configuration_that_are_overruled_are_told(tmp_path, caplog):
+    registry, _ = started(tmp_path, yard=YARD)
+    registry.change("yard", {"every": 3})
+    started(tmp_path, yard=YARD.model_copy(update={"masks": tmp_path / "none.yaml"}))
+    assert "camera yard has masks in the configuration, and none in" in caplog.text

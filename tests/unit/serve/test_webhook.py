@@ -161,15 +161,26 @@ def test_one_that_is_slow_does_not_keep_the_others_waiting_and_each_gets_all_in_
         assert [headers["webhook-id"] for headers, _ in each.taken] == [f"{event.id}.started" for event in events]
 
 
-@pytest.mark.parametrize(("answer", "later"), [(410, 0), (500, webhook.GIVE_UP + 1)])
-def test_it_gives_up_in_the_end(tmp_path, receiver, caplog, answer, later):
-    receiver.answers = [answer]
+def test_a_receiver_that_is_gone_is_not_tried_again(tmp_path, receiver, caplog):
+    receiver.answers = [410]
     with hooks(tmp_path, alarm=receiver.url) as sent:
         sent.tell("started", PERSON, now())
-        deliver(sent, now(later))
-        deliver(sent, now(later + 2 * webhook.WAITS[-1]))
+        for later in (0, 2 * webhook.WAITS[-1]):
+            deliver(sent, now(later))
     assert len(receiver.taken) == 1
     assert "never took 01.started" in caplog.text
+
+
+def test_what_nobody_took_for_a_day_is_dropped(tmp_path, receiver, caplog):
+    receiver.answers = [500]
+    with hooks(tmp_path, alarm=receiver.url) as sent:
+        for later in (0, 1):
+            sent.tell("started", PERSON, now(later))
+        deliver(sent, now(2))
+        assert deliver(sent, now(webhook.GIVE_UP + 3)) == 0
+        assert not sent._outbox.due("alarm", now(2 * webhook.GIVE_UP))
+    assert len(receiver.taken) == 1
+    assert "2 messages are dropped" in caplog.text
 
 
 def test_only_what_is_wanted_is_told():

@@ -55,6 +55,7 @@ const address = () => `/api/cameras/${encodeURIComponent(changed)}`;
 
 function save() {
   const spec = Object.fromEntries([source, masks, zones].filter((field) => field.value).map((field) => [field.name, field.value.trim()]));
+  for (const field of [masks, zones]) if (changed !== null && !field.value) spec[field.name] = null;
   if (every.value) spec.every = Number(every.value);
   const send = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (changed === null) return ask("/api/cameras", send("POST", { name: name.value.trim(), spec }));

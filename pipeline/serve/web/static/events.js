@@ -120,10 +120,15 @@ function say(text) {
 }
 
 async function renderWithGaps(turn) {
-  const found = await askGaps();
+  let problem = null;
+  const found = await askGaps().catch((error) => {
+    problem = error;
+    return gaps;
+  });
   if (turn !== asked) return;
   gaps = found;
   render();
+  if (problem) say(problem.message);
 }
 
 function render() {
