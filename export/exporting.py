@@ -56,7 +56,7 @@ def export_model(origin: Origin, output: Path, options: ExportOptions, tell: Tel
     """
     check_output(output, options.force)
     calibration = _calibration(options)
-    truth, pictures = _open_data(options.data, origin.contract, tell, needed=options.precision == "int8")
+    truth, pictures = _open_data(options.data, origin, tell, needed=options.precision == "int8")
     contract = _with_resize(origin.contract, options)
     network = FrameModel(origin, resize=options.resize_in_graph)
     with TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ def verify_model(path: Path, origin: Origin, data: Path | None = None, device: D
     precision = model.contract.provenance.get("precision", "fp32")
     if not isinstance(precision, str) or precision not in TOLERANCES:
         raise ContractError(f"{path} has the unknown precision {precision!r}; export it again")
-    _, pictures = _open_data(data, origin.contract, lambda _: None, needed=False)
+    _, pictures = _open_data(data, origin, lambda _: None, needed=False)
     return _try(FrameModel(origin, resize=in_graph), model, precision, pictures)
 
 
@@ -131,14 +131,12 @@ def _calibration(options: ExportOptions) -> list[Path]:
     return find_pictures(options.calibration, "--calibration", CALIBRATED)
 
 
-def _open_data(
-    data: Path | None, contract: ModelContract, tell: Tell, needed: bool
-) -> tuple[Truth | None, list[Path] | None]:
+def _open_data(data: Path | None, origin: Origin, tell: Tell, needed: bool) -> tuple[Truth | None, list[Path] | None]:
     """What `data` is known to show, None where nothing is, unless that is `needed`; and the pictures for the gate."""
     if data is None:
         return None, None
     try:
-        truth = open_truth(data, contract)
+        truth = open_truth(data, origin.contract, origin.split)
     except ConfigError as error:
         if needed or not data.is_dir():
             raise

@@ -17,7 +17,7 @@ from pipeline.errors import ModelError
 from pipeline.probes import runtime_version
 from training.checkpoint import Trained, load_checkpoint
 from training.recipe import Rgb
-from training.runs import METRICS
+from training.runs import METRICS, SPLIT
 
 Provenance = dict[str, JsonValue]
 
@@ -33,7 +33,7 @@ class Origin:
 
     `network`: takes float32 [B, 3, H, W], RGB, (value ÷ 255 - `mean`) ÷ `std`; it may compute in float16. `head`: makes
     the outputs of the contract of what the network returns, as float32. `contract`: of a file whose frames the host
-    resizes, with its provenance.
+    resizes, with its provenance. `split`: the file in which the run has written down how it cut its data.
     """
 
     network: nn.Module
@@ -41,6 +41,7 @@ class Origin:
     contract: ModelContract
     mean: Rgb
     std: Rgb
+    split: Path | None = None
 
 
 def open_checkpoint(path: Path, about: Provenance) -> Origin:
@@ -53,7 +54,9 @@ def open_checkpoint(path: Path, about: Provenance) -> Origin:
     provenance = {**_tell_training(trained, path), **about}
     contract = trained.contract.model_copy(update={"provenance": provenance})
     head = ClassifierHead(trained.temperature or 1.0) if trained.head is None else trained.head
-    return Origin(trained.network, head, contract, trained.mean, trained.std)
+    split = path.with_name(SPLIT)
+    known = split if split.is_file() else None
+    return Origin(trained.network, head, contract, trained.mean, trained.std, known)
 
 
 def _tell_training(trained: Trained, path: Path) -> Provenance:

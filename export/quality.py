@@ -68,18 +68,19 @@ class Truth(Protocol):
         ...
 
 
-def open_truth(data: Path, contract: ModelContract) -> Truth:
+def open_truth(data: Path, contract: ModelContract, split: Path | None = None) -> Truth:
     """The pictures of `data` and what they show, by the labels of a contract.
 
     Args:
         data: for a classifier class folders or a CSV (docs/data.md), for a detector annotated boxes (the same).
+        split: the run's split file; where `data` names a split that does not lie there, it says what is in it.
 
     Raises:
         OnsightError: there are none, or they are not of the model's labels.
     """
     if contract.task == "detect":
-        return _Boxes(read_annotated(data, contract.labels).images, contract)
-    _, samples = read_split(data, contract.labels)
+        return _Boxes(read_annotated(data, contract.labels, split).images, contract)
+    _, samples = read_split(data, contract.labels, split=split)
     if not samples:
         raise ConfigError(f"{data} holds no pictures: give another folder or CSV")
     return _Classes(samples)

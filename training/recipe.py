@@ -208,6 +208,12 @@ class RunSpec(_Part):
     compile: bool = False
     deterministic: bool = False
 
+    @model_validator(mode="after")
+    def _average_is_exact(self) -> Self:
+        if self.ema is not None and self.precision in ("16-true", "bf16-true", "64-true"):
+            raise ValueError(f"'ema' averages in float32: take a mixed precision, or 'ema: null', not {self.precision}")
+        return self
+
 
 class Recipe(_Part):
     """A whole run. Immutable; `model_dump(mode="json")` is what recipe.yaml and checkpoints hold."""

@@ -24,6 +24,7 @@ from training.checkpoint import check_resumable, read_checkpoint
 from training.dataset import save_sheet
 from training.job import Job
 from training.measure_best import AnyMetrics, measure_best
+from training.optim import has_bf16
 from training.recipe import Recipe
 from training.setup import prepare
 from training.trainer import build_trainer, is_first
@@ -59,6 +60,8 @@ def train(recipe: Recipe, output: Path | None = None, resume: Path | None = None
     job = prepare(recipe, _tell, runs.split_file(resume), weights=resume is None)
     if resume is not None:
         check_resumable(resume, recipe, job.samples.classes, job.samples.fingerprint)
+    if "bf16" in recipe.run.precision and not has_bf16():
+        _tell("this machine only imitates bf16, which takes several times as long: run.precision=32-true is faster")
     journal = Journal(job.train)
     start = len(list(folder.glob("log/version_*")))  # one folder of logs for each start
     trainer = build_trainer(

@@ -55,7 +55,7 @@ def build_trainer(
             log_every_n_steps=10,
             **options,
         )
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ModuleNotFoundError) as error:
         raise DeviceError(first_line(error)) from None
     except (ValueError, TypeError) as error:
         raise ConfigError(f"the part 'run' of the recipe: {first_line(error)}") from None

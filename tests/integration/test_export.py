@@ -35,7 +35,8 @@ from training.evaluate import Options, evaluate
 from training.evaluation_boxes import BoxEvaluation
 from training.models import build_network
 from training.packaged import EFFICIENTNET, find_packaged
-from training.recipe import ModelSpec, Recipe
+from training.recipe import DataSpec, ModelSpec, Recipe
+from training.samples import read_samples
 from training.train import train
 
 AGREES = "the file does what the network does: 9 checks"
@@ -92,6 +93,20 @@ def options(weights: Path) -> list[str]:
     labels = weights.with_name("labels.txt")
     labels.write_text("cat\ndog\nowl\n")
     return ["--weights", str(weights), "--labels", str(labels)]
+
+
+def test_a_split_that_the_run_has_cut_is_known(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos / "train", tmp_path / "flat")
+    run = tmp_path / "run" / "best.ckpt"
+    run.parent.mkdir()
+    shutil.copy(checkpoint, run)
+    samples = read_samples(DataSpec(path=tmp_path / "flat", val_fraction=0.3, test_fraction=0))
+    samples.write_split(run.with_name("split.csv"))
+    model, data = tmp_path / "m.onnx", ("--data", tmp_path / "flat" / "val")
+    made = call(cli.export, run, "--output", model, *data)
+    assert AGREES in made.stderr
+    assert OnnxModel(model, "cpu").contract.provenance["quality"]["pictures"] == len(samples.val)
+    assert AGREES in call(cli.verify, model, "--against", run, *data).stderr
 
 
 def provenance_of(path: Path) -> dict[str, Any]:

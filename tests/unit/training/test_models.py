@@ -22,7 +22,7 @@ from training.weights import PACKAGED, choose_state, load_weights, read_state
     [
         ("cifarnet", 32),
         ("cifarnet-large", 32),
-        ("vgg11", 32),
+        ("vgg16", 32),
         ("resnet18", 32),
         ("inception_v3", 299),
         ("mobilenet_v3_small", 32),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.optim import muon
 from torch import nn
 
 from training.models import build_network
@@ -114,3 +115,11 @@ def test_steps_multiply() -> None:
 
 def test_constant_stays() -> None:
     assert rate_at(99, ScheduleSpec(name="constant", warmup=0), 100, 10) == 1
+
+
+def test_muon_is_exact_where_bf16_is_imitated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.optim.has_bf16", lambda: False)
+    monkeypatch.setattr(muon, "zeropower_via_newtonschulz", muon.zeropower_via_newtonschulz)
+    network = nn.Linear(8, 8, bias=False)
+    build_optimiser(network, OptimiserSpec(name="muon"))
+    assert muon.zeropower_via_newtonschulz(torch.randn(4, 4), 5, [(3.4, -4.8, 2.0)]).dtype == torch.float32

@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pipeline.errors import ConfigError
 from training.overrides import split_override
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, RunSpec, load_recipe
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "training"
 
@@ -77,3 +78,8 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_override_may_hold_an_equals_sign() -> None:
     assert split_override("data.path=a=b") == ("data.path", "a=b")
+
+
+def test_an_average_needs_float32_weights() -> None:
+    with pytest.raises(ValidationError, match="'ema' averages in float32"):
+        RunSpec(ema=0.99, precision="bf16-true")
