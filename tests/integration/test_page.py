@@ -303,7 +303,7 @@ def test_an_admin_adds_changes_and_removes_a_camera_by_keyboard(site: Site, page
     page.get_by_label("privacy masks").fill("masks.yaml")
     page.keyboard.press("Enter")
     expect(page.locator("#camera")).to_be_hidden()
-    assert site.cameras.specs["dock"] == {"every": 5, "masks": "masks.yaml"}
+    assert site.cameras.specs["dock"] == {"every": 5, "masks": "masks.yaml", "zones": None}
     page.get_by_role("button", name="Settings of dock").press("Enter")
     page.get_by_role("button", name="Remove", exact=True).press("Enter")
     page.get_by_role("button", name="Remove it?").press("Enter")
