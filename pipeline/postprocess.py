@@ -22,9 +22,11 @@ def best_classes(
         scores_C: float32 [C], probabilities.
         threshold: the lowest score to keep; float32 [C]: that of each class.
     """
-    reached_C = (scores_C >= threshold) & np.isfinite(scores_C)
-    order_C = np.argsort(-scores_C, kind="stable")
-    best_K = order_C[reached_C[order_C]][:top_k]
+    (reached_N,) = ((scores_C >= threshold) & np.isfinite(scores_C)).nonzero()
+    if len(reached_N) > top_k:  # to find the lowest of the best costs less than to sort them all
+        scores_N = scores_C[reached_N]
+        reached_N = reached_N[scores_N >= np.partition(scores_N, -top_k)[-top_k]]
+    best_K = reached_N[np.argsort(-scores_C[reached_N], kind="stable")][:top_k]
     return Classification(best_K, scores_C[best_K], names)
 
 

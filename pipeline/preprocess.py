@@ -152,19 +152,20 @@ def write_input(image: Image, geometry: Geometry, out_HW3: Image) -> None:
         blocks = (x.used // x.step, y.used // y.step)
         image = cast(Image, cv2.resize(image, blocks, interpolation=cv2.INTER_AREA))
     if y.start < 0 or x.start < 0:
-        whole = np.empty((y.scaled, x.scaled, 3), np.uint8)
-        _scale(image, geometry.interpolation, whole)
+        whole = _scaled(image, y.scaled, x.scaled, geometry.interpolation)
         out_HW3[:] = whole[-y.start : y.size - y.start, -x.start : x.size - x.start]
         return
-    _scale(image, geometry.interpolation, out_HW3[y.place, x.place])
+    inside = out_HW3[y.place, x.place]
+    height, width = inside.shape[:2]
+    scaled = _scaled(image, height, width, geometry.interpolation, inside)
+    if not np.shares_memory(scaled, inside):
+        inside[:] = scaled
     out_HW3[: y.start] = out_HW3[y.place.stop :] = geometry.pad_value
     out_HW3[y.place, : x.start] = out_HW3[y.place, x.place.stop :] = geometry.pad_value
 
 
-def _scale(image: Image, interpolation: int, out: Image) -> None:
-    if image.shape == out.shape:
-        np.copyto(out, image)
-        return
-    scaled = cv2.resize(image, (out.shape[1], out.shape[0]), dst=out, interpolation=interpolation)
-    if not np.shares_memory(scaled, out):
-        out[:] = scaled
+def _scaled(image: Image, height: int, width: int, interpolation: int, out: Image | None = None) -> Image:
+    """The image itself where it has that size; else its scaled copy, in `out` if OpenCV can write there."""
+    if image.shape[:2] == (height, width):
+        return image
+    return cast(Image, cv2.resize(image, (width, height), dst=out, interpolation=interpolation))
