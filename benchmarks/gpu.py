@@ -13,9 +13,9 @@ what fails is told in the JSON, which is written after every part, and nothing b
 - bare, on the GPU: ONNX Runtime with I/O binding, input and outputs stay in the memory of the GPU
 - bare, copied: the same, with the input from pinned memory and the outputs to the host, one after the other
 - plain: `session.run` with numpy arrays
-- slot, 1 or 2 in flight: what the pipeline does with a batch that is ready, on one thread or two
-- pipeline: frames from memory through all of `onsight run` but drawing and encoding; of the network's own size, and of
-  1280 x 720, which have to be resized
+- slot, so many in flight: what the pipeline does with a batch that is ready, on so many threads
+- pipeline: frames from memory through all of `onsight run` but drawing and encoding; such that need not be resized, and
+  of 1280 x 720
 """
 
 import argparse
@@ -44,6 +44,7 @@ from gpu_contenders import (
     plain,
     slot,
     torch_contenders,
+    untouched,
 )
 
 from pipeline import session
@@ -185,7 +186,7 @@ def of_batch(path, batch, arguments, watch, in_time):
         return lambda: partial(repeat, make(), batch)
 
     model, recording = open_model(path), open_model(path, cuda_graph=True)
-    channels_last = open_model(path, *NHWC.items())
+    channels_last = open_model(path, nhwc=True)
     enter("bare, on the GPU", calling(lambda: bare(path, batch, HEURISTIC)))
     enter("bare, on the GPU, EXHAUSTIVE", calling(lambda: bare(path, batch, EXHAUSTIVE)))
     enter("bare, on the GPU, NHWC", calling(lambda: bare(path, batch, HEURISTIC | NHWC)))
@@ -196,16 +197,21 @@ def of_batch(path, batch, arguments, watch, in_time):
     enter("bare, on the GPU, CUDA graph, NHWC", calling(lambda: bare(path, batch, graph | NHWC, number=batch)))
     enter("bare, copied", calling(lambda: bare(path, batch, HEURISTIC, copied=True)))
     enter("plain", calling(lambda: plain(path, batch)))
-    for threads in (1, 2):
+    for threads in (1, 2, 4):
         enter(f"slot, {threads} in flight", lambda threads=threads: aside(slot(model, batch), threads, batch))
     enter("slot, 1 in flight, CUDA graph", lambda: partial(repeat, slot(recording, batch)(), batch))
-    enter("slot, 2 in flight, NHWC", lambda: aside(slot(channels_last, batch), 2, batch))
+    for threads in (2, 4):
+        enter(
+            f"slot, {threads} in flight, NHWC",
+            lambda threads=threads: aside(slot(channels_last, batch), threads, batch),
+        )
     size = (model.contract.input.height, model.contract.input.width)
-    for name, frames in (("own size", size), ("1280 x 720", CAMERA)):
-        for workers in (2, 4):
+    for name, frames in (("nothing to resize", untouched(model.contract)), ("1280 x 720", CAMERA)):
+        for workers in (2, 4, 8):
             measure = partial(pipeline, model, batch, frames, workers)
             enter(f"pipeline, {name}, {workers} in flight", lambda measure=measure: measure)
-    enter("pipeline, own size, 2 in flight, NHWC", lambda: partial(pipeline, channels_last, batch, size, 2))
+    unsized = untouched(channels_last.contract)
+    enter("pipeline, nothing to resize, 4 in flight, NHWC", lambda: partial(pipeline, channels_last, batch, unsized, 4))
     half = model.contract.provenance.get("precision") == "fp16"
     if arguments.network and half and batch in arguments.torch_batches:
         for name, make in torch_contenders(arguments.network, size, batch, arguments.modes):

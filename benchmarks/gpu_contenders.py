@@ -30,8 +30,8 @@ def open_bare(path, *options):
 
 
 @cache
-def open_model(path, *options, cuda_graph=False):
-    return OnnxModel(path, DEVICE, cuda_graph=cuda_graph, cuda_options=dict(options))
+def open_model(path, *, cuda_graph=False, nhwc=False):
+    return OnnxModel(path, DEVICE, cuda_graph=cuda_graph, nhwc=nhwc)
 
 
 def bare(path, batch, options, *, copied=False, number=None):
@@ -110,6 +110,12 @@ class Memory:
         while not stop.is_set():
             yield Frame(self._images[index % 16], self.name, index, index / 30)
             index += 1
+
+
+def untouched(contract):
+    """Height and width of frames that the network sees as they are, but for what it cuts off."""
+    size, crop = contract.input, contract.resize.crop_pct if contract.resize.rule == "crop" else 1
+    return int(size.height / crop), int(size.width / crop)
 
 
 def pipeline(model, batch, size, workers, seconds):

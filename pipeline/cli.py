@@ -113,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--batch", metavar="N|auto", help="Frames that share one inference.  [auto]")
 @click.option("--batch-wait", metavar="DURATION|auto", help="Until a batch of several cameras is full.  [auto]")
 @click.option("--cuda-graph/--no-cuda-graph", default=None, help="Record inferences on CUDA, and play them.")
+@click.option("--nhwc/--no-nhwc", default=None, help="Convolve on CUDA with the channels last.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar on a terminal.  [progress]")
 @click.option("--json/--no-json", default=None, help="Print the summary as one JSON object in the last line.")
 def run(sources: tuple[str, ...], config: Path | None, **flags: Any) -> int:

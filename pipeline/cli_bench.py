@@ -51,6 +51,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 )
 @click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True)
 @click.option("--cuda-graph/--no-cuda-graph", default=False, help="Record inferences on CUDA, and play them.")
+@click.option("--nhwc/--no-nhwc", default=False, help="Convolve on CUDA with the channels last.")
 @click.option("--decoder", type=click.Choice(get_args(Decoder)), default="cpu", show_default=True)
 @click.option(
     "--batch", type=Numbers(), default="1,4,8", show_default=True, metavar="N,…", help="Batches of inference alone."
@@ -122,8 +123,8 @@ def _plan_job(clip: str | None, options: dict[str, Any]) -> Job:
     if options["streams"] and size is None:
         raise ConfigError("'streams' needs --synthetic WIDTHxHEIGHT: how large are the cameras' pictures?")
     spec = clip if clip is not None else synthetic_spec(size, options["target_fps"])
-    given = (options[name] for name in ("model", "device", "encode", "cuda_graph", "decoder"))
-    return plan_job(spec, *given)
+    given = {name: options[name] for name in ("model", "device", "encode", "cuda_graph", "nhwc", "decoder")}
+    return plan_job(spec, **given)
 
 
 def _check_outputs(output: Path | None, report: Path | None, trace: Path | None) -> None:

@@ -100,6 +100,7 @@ class Recognition(BaseModel):
     batch: Batch = None
     batch_wait: BatchWait = None
     cuda_graph: bool = False
+    nhwc: bool = False
 
     @property
     def hides(self) -> bool:
@@ -119,8 +120,9 @@ class Recognition(BaseModel):
             raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
         if self.batch_wait and (self.batch or 1) == 1:
             raise ConfigError("'batch_wait' needs 'batch', 2 or more: how many frames may share an inference")
-        if self.cuda_graph and self.device not in ("auto", "cuda"):
-            raise ConfigError(f"'cuda_graph' does not go with the device {self.device}: it is for --device cuda")
+        for key in ("cuda_graph", "nhwc"):
+            if getattr(self, key) and self.device not in ("auto", "cuda"):
+                raise ConfigError(f"'{key}' does not go with the device {self.device}: it is for --device cuda")
         if self.gated and self.hides:
             key, other = "every" if self.every > 1 else "motion_gate", "redact" if self.redact else "redact_model"
             raise ConfigError(f"'{key}' does not go with '{other}': what the model does not look at cannot be hidden")

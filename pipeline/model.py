@@ -59,7 +59,7 @@ class OnnxModel:
         threads: threads that share the work of one call on the CPU; 0: one for each core.
         cuda_graph: launch an inference on `cuda` as one recorded CUDA graph. Where that cannot be, it says so and does
             without.
-        cuda_options: of ONNX Runtime's CUDA provider, beside Onsight's own.
+        nhwc: have cuDNN convolve on `cuda` with the channels last.
 
     Attributes:
         contract: what the file says about itself.
@@ -78,13 +78,13 @@ class OnnxModel:
         threads: int = 0,
         *,
         cuda_graph: bool = False,
-        cuda_options: Mapping[str, str] | None = None,
+        nhwc: bool = False,
     ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"there is no model file {self.path}")
         self.device, self.reason = _choose(device)
-        self._options = {_CUDA: {**_CUDA_OPTIONS, **(cuda_options or {})}}
+        self._options = {_CUDA: {**_CUDA_OPTIONS, "prefer_nhwc": str(int(nhwc))}}
         if self.device == "tensorrt":
             self._options[_TENSORRT] = tensorrt_options(self.path, self._is_half())
         self._session, failure = self._open(self.device, threads)
@@ -96,8 +96,9 @@ class OnnxModel:
         check_graph(self._session, self.contract, self.path)
         self._batch = 1
         self._records = cuda_graph and self.device == "cuda"
-        if cuda_graph and not self._records:
-            _LOG.warning("goes on without CUDA graphs, which need --device cuda")
+        for wanted, what in ((cuda_graph, "CUDA graphs"), (nhwc, "NHWC")):
+            if wanted and self.device != "cuda":
+                _LOG.warning("goes on without %s: that is for --device cuda", what)
         self._slots = threading.local()
         if self.device != "cpu":
             self.prepare(1)

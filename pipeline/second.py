@@ -166,7 +166,7 @@ def open_second(config: Recognition, first: OnnxModel, settings: Settings, threa
     if first.contract.task != "detect":
         raise ConfigError("'then' needs the boxes of a detector, but this model is a classifier")
     on = _settle_on(config.on, first.contract.labels, settings.classes)
-    model = OnnxModel(config.then, first.device, threads, cuda_graph=config.cuda_graph)
+    model = OnnxModel(config.then, first.device, threads, cuda_graph=config.cuda_graph, nhwc=config.nhwc)
     model.prepare(1 if model.contract.resize.rule == "graph" else GPU_BATCH)
     if model.contract.task != "classify":
         raise ConfigError(f"'then' needs a classifier, but {config.then} is a detector")

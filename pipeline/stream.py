@@ -124,9 +124,11 @@ def _read(lane: Sequence[Source], tallies: Sequence[Tally], watch: Watch, stop: 
             return
 
 
-def open_model(path: str | Path, device: Device = "auto", *, threads: int = 0, cuda_graph: bool = False) -> OnnxModel:
+def open_model(
+    path: str | Path, device: Device = "auto", *, threads: int = 0, cuda_graph: bool = False, nhwc: bool = False
+) -> OnnxModel:
     """Loads a model file that carries a contract; see `OnnxModel`."""
-    return OnnxModel(path, device, threads, cuda_graph=cuda_graph)
+    return OnnxModel(path, device, threads, cuda_graph=cuda_graph, nhwc=nhwc)
 
 
 def recognise(sources: str | Sequence[str], model: str | Path | OnnxModel, **options: Any) -> Iterator[Annotated]:
@@ -216,7 +218,7 @@ def _configure(
     sources: str | Sequence[str], model: str | Path | OnnxModel, options: dict[str, Any]
 ) -> tuple[RunConfig, OnnxModel | None]:
     loaded = model if isinstance(model, OnnxModel) else None
-    if loaded and (chosen := {"device", "cuda_graph"} & options.keys()):
+    if loaded and (chosen := {"device", "cuda_graph", "nhwc"} & options.keys()):
         raise ConfigError(f"'{min(chosen)}' is chosen when a model is opened; give it to open_model()")
     path = loaded.path if loaded else model
     return build_config({"sources": sources, "model": str(path), **options}), loaded

@@ -67,7 +67,7 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
     _refuse_images(config, sources)
     threads = _schedule(config, live).model
     if model is None:
-        model = OnnxModel(config.model, config.device, threads, cuda_graph=config.cuda_graph)
+        model = OnnxModel(config.model, config.device, threads, cuda_graph=config.cuda_graph, nhwc=config.nhwc)
     if config.heatmap and model.contract.task == "classify":
         raise ConfigError("'heatmap' needs the boxes of a detector, but this model is a classifier")
     settings = settle_recognition(config, model.contract)
@@ -114,7 +114,7 @@ def open_hider(config: Recognition, model: OnnxModel, threads: int) -> OnnxModel
     """The model that says what to hide, on the device of the one that does the work; None: there is none."""
     if config.redact_model is None:
         return None
-    return OnnxModel(config.redact_model, model.device, threads, cuda_graph=config.cuda_graph)
+    return OnnxModel(config.redact_model, model.device, threads, cuda_graph=config.cuda_graph, nhwc=config.nhwc)
 
 
 def _schedule(config: RunConfig, live: int, model: OnnxModel | None = None) -> schedule.Schedule:

@@ -36,6 +36,7 @@ class Job:
     clip: ClipFacts
     preset: Preset = "auto"
     cuda_graph: bool = False
+    nhwc: bool = False
     decoder: Decoder = "cpu"
 
     def config(self, folder: str, sources: tuple[str, ...]) -> RunConfig:
@@ -44,7 +45,7 @@ class Job:
         if self.encode:
             flags["output"] = folder if len(sources) > 1 else f"{folder}/labelled.mp4"
             flags["preset"] = self.preset
-        model = {"model": self.model, "device": self.device, "cuda_graph": self.cuda_graph}
+        model = {"model": self.model, "device": self.device, "cuda_graph": self.cuda_graph, "nhwc": self.nhwc}
         return build_config({"sources": sources, **model, **flags})
 
     def loops(self, frames: int) -> int:
@@ -56,7 +57,14 @@ class Job:
 
 
 def plan_job(
-    spec: str, model: Path, device: Device, encode: bool, cuda_graph: bool = False, decoder: Decoder = "cpu"
+    spec: str,
+    model: Path,
+    device: Device,
+    *,
+    encode: bool,
+    cuda_graph: bool = False,
+    nhwc: bool = False,
+    decoder: Decoder = "cpu",
 ) -> Job:
     """Opens the clip and looks at it.
 
@@ -69,7 +77,7 @@ def plan_job(
         kind = "a camera" if source.media.live else "made of images"
         raise ConfigError(f"{source.name} is {kind}: bench measures a recorded video, or --synthetic WIDTHxHEIGHT")
     decoder = "nvdec" if source.media.decoder == "nvdec" else "cpu"  # what `auto` has taken
-    return Job(spec, model, device, encode, _look_at(source), cuda_graph=cuda_graph, decoder=decoder)
+    return Job(spec, model, device, encode, _look_at(source), cuda_graph=cuda_graph, nhwc=nhwc, decoder=decoder)
 
 
 def synthetic_spec(size: str, fps: float, *, live: bool = False, seed: int = 0) -> str:

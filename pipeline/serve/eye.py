@@ -35,7 +35,7 @@ class Eye:
         config.check()
         self.config = config
         plan = schedule.plan(latency=True, gpu=False)
-        self.model = OnnxModel(config.model, config.device, plan.model, cuda_graph=config.cuda_graph)
+        self.model = OnnxModel(config.model, config.device, plan.model, cuda_graph=config.cuda_graph, nhwc=config.nhwc)
         self.settings = settle_recognition(config, self.model.contract)
         self._hider = open_hider(config, self.model, plan.model)
         self._second = open_second(config, self.model, self.settings, plan.model) if config.then else None

@@ -85,6 +85,7 @@ def test_every_key_may_stand_in_the_file(yaml) -> None:
     batch: 4
     batch-wait: 5ms
     cuda-graph: false
+    nhwc: false
     progress: false
     json: true
     """
@@ -356,12 +357,13 @@ def test_what_is_not_looked_at_cannot_be_hidden(key: str) -> None:
     assert not build_config({**NEEDED, "every": 1, "redact": "person"}).gated
 
 
+@pytest.mark.parametrize("key", ["cuda_graph", "nhwc"])
 @pytest.mark.parametrize("device", ["cpu", "tensorrt"])
-def test_cuda_graphs_are_for_cuda(device: str) -> None:
-    told = reason({**NEEDED, "cuda_graph": True, "device": device})
-    assert told == f"'cuda_graph' does not go with the device {device}: it is for --device cuda"
-    assert build_config({**NEEDED, "cuda_graph": True, "device": "cuda"}).cuda_graph
-    assert build_config({**NEEDED, "cuda_graph": True}).cuda_graph
+def test_some_options_are_for_cuda(device: str, key: str) -> None:
+    told = reason({**NEEDED, key: True, "device": device})
+    assert told == f"'{key}' does not go with the device {device}: it is for --device cuda"
+    assert getattr(build_config({**NEEDED, key: True, "device": "cuda"}), key)
+    assert getattr(build_config({**NEEDED, key: True}), key)
 
 
 def test_an_empty_file_says_nothing(yaml) -> None:

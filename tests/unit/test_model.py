@@ -273,9 +273,11 @@ def test_a_gpu_that_fails_is_told_at_once(classifier_path: Path, gpu: FakeDriver
         OnnxModel(classifier_path, "cuda")
 
 
-def test_options_of_cuda_can_be_tried(classifier_path: Path, gpu: FakeDriver, opened) -> None:
-    OnnxModel(classifier_path, "cuda", cuda_options={"prefer_nhwc": "1"})
-    assert opened == [{"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}}]
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_the_layout_of_convolutions_is_chosen(classifier_path: Path, gpu: FakeDriver, opened, nhwc: bool) -> None:
+    OnnxModel(classifier_path, "cuda", nhwc=nhwc)
+    options = {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1" if nhwc else "0"}
+    assert opened == [{"CUDAExecutionProvider": options}]
 
 
 def test_a_session_that_records_is_opened_by_the_thread_that_infers(classifier_path: Path, gpu, opened) -> None:
@@ -287,8 +289,9 @@ def test_a_session_that_records_is_opened_by_the_thread_that_infers(classifier_p
 
 
 def test_on_the_cpu_nothing_is_recorded_and_that_is_said(classifier_path: Path, caplog) -> None:
-    OnnxModel(classifier_path, "cpu", cuda_graph=True).infer(np.zeros((1, 32, 32, 3), np.uint8))
-    assert caplog.messages == ["goes on without CUDA graphs, which need --device cuda"]
+    OnnxModel(classifier_path, "cpu", cuda_graph=True, nhwc=True).infer(np.zeros((1, 32, 32, 3), np.uint8))
+    told = [f"goes on without {what}: that is for --device cuda" for what in ("CUDA graphs", "NHWC")]
+    assert caplog.messages == told
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
