@@ -113,8 +113,8 @@ def test_many_pictures_may_be_kept(clip: Path, model: OnnxModel) -> None:
     assert [clips.number_in(lent(frame.picture)) for frame in frames] == list(range(len(TIMES)))
 
 
-def test_nvenc_is_used_or_refused(clip: Path, model: OnnxModel, tmp_path: Path) -> None:
-    output = tmp_path / "x.mp4"
+def test_nvenc_is_used_or_refused(model: OnnxModel, tmp_path: Path) -> None:
+    clip, output = clips.write_clip(tmp_path / "clip.mp4", TIMES, size=(320, 240)), tmp_path / "x.mp4"
     if why_no_nvenc() is not None:
         with pytest.raises(SinkError, match="nvenc cannot be used: "):
             run(str(clip), model, encoder="nvenc", output=str(output), progress=False)

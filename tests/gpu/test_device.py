@@ -136,7 +136,9 @@ def test_a_recogniser_takes_a_frame_from_where_it_is(tmp_path: Path) -> None:
 
 
 def test_memory_is_given_back(tmp_path: Path) -> None:
-    """Each thread that infers has buffers, which go with it."""
+    """Each thread that infers has buffers, which go with it. Nothing else may use the GPU meanwhile: the driver tells
+    what is taken of its memory, not by whom.
+    """
     model = OnnxModel(tiny_classifier(tmp_path / "m.onnx", resize=Resize(rule="graph")), "cuda")
     used = []
     for _ in range(4):
