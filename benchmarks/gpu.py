@@ -185,8 +185,7 @@ def of_batch(path, batch, arguments, watch, in_time):
     def calling(make):
         return lambda: partial(repeat, make(), batch)
 
-    model, recording = open_model(path), open_model(path, cuda_graph=True)
-    channels_last = open_model(path, nhwc=True)
+    model, channels_last = open_model(path), open_model(path, nhwc=True)
     enter("bare, on the GPU", calling(lambda: bare(path, batch, HEURISTIC)))
     enter("bare, on the GPU, EXHAUSTIVE", calling(lambda: bare(path, batch, EXHAUSTIVE)))
     enter("bare, on the GPU, NHWC", calling(lambda: bare(path, batch, HEURISTIC | NHWC)))
@@ -197,21 +196,17 @@ def of_batch(path, batch, arguments, watch, in_time):
     enter("bare, on the GPU, CUDA graph, NHWC", calling(lambda: bare(path, batch, graph | NHWC, number=batch)))
     enter("bare, copied", calling(lambda: bare(path, batch, HEURISTIC, copied=True)))
     enter("plain", calling(lambda: plain(path, batch)))
-    for threads in (1, 2, 4):
-        enter(f"slot, {threads} in flight", lambda threads=threads: aside(slot(model, batch), threads, batch))
-    enter("slot, 1 in flight, CUDA graph", lambda: partial(repeat, slot(recording, batch)(), batch))
-    for threads in (2, 4):
-        enter(
-            f"slot, {threads} in flight, NHWC",
-            lambda threads=threads: aside(slot(channels_last, batch), threads, batch),
-        )
+    for layout, opened in (("", model), (", NHWC", channels_last)):
+        for threads in (1, 2, 4):
+            measure = aside(slot(opened, batch), threads, batch)
+            enter(f"slot, {threads} in flight{layout}", lambda measure=measure: measure)
+        recording = open_model(path, cuda_graph=True, nhwc=bool(layout))
+        enter(f"slot, 1 in flight, CUDA graph{layout}", calling(slot(recording, batch)))
+        for name, frames in (("nothing to resize", untouched(model.contract)), ("1280 x 720", CAMERA)):
+            for workers in (2, 4, 8):
+                measure = partial(pipeline, opened, batch, frames, workers)
+                enter(f"pipeline, {name}, {workers} in flight{layout}", lambda measure=measure: measure)
     size = (model.contract.input.height, model.contract.input.width)
-    for name, frames in (("nothing to resize", untouched(model.contract)), ("1280 x 720", CAMERA)):
-        for workers in (2, 4, 8):
-            measure = partial(pipeline, model, batch, frames, workers)
-            enter(f"pipeline, {name}, {workers} in flight", lambda measure=measure: measure)
-    unsized = untouched(channels_last.contract)
-    enter("pipeline, nothing to resize, 4 in flight, NHWC", lambda: partial(pipeline, channels_last, batch, unsized, 4))
     half = model.contract.provenance.get("precision") == "fp16"
     if arguments.network and half and batch in arguments.torch_batches:
         for name, make in torch_contenders(arguments.network, size, batch, arguments.modes):
