@@ -139,12 +139,7 @@ class Camera:
                         yield Frame(image, self.name, index, times.stamp(own), self.stream)
                         index += 1
             except Exception as error:  # a camera fails alone, whatever its driver or decoder comes up with
-                lost = error if isinstance(error, Lost) else _foresee(error)
-                if lost is not error:
-                    _LOG.error("%s failed in an unforeseen way", self.name, exc_info=error)
-                if not stop.is_set():
-                    self._mourn(lost)
-                    stop.wait((self._timing.longest_wait if lost.lasting else wait) * random.uniform(0.75, 1.25))
+                stop.wait(self._lose(error, stop, wait))  # nothing keeps the error: its traceback keeps the decoder
             opened, wait = None, min(2 * wait, self._timing.longest_wait)
 
     def _read(self, opened: _Opened | None) -> Pictures:
@@ -178,13 +173,22 @@ class Camera:
         if self._health.state in ("waiting", "failed") and self._health.width:
             _LOG.warning("%s is back after %.1f s", self.name, now - self._health.newest)
 
+    def _lose(self, error: Exception, stop: threading.Event, wait: float) -> float:
+        """Tells why the connection is lost; returns the seconds until the next try, which are about `wait`."""
+        lost = error if isinstance(error, Lost) else _foresee(error)
+        if lost is not error:
+            _LOG.error("%s failed in an unforeseen way", self.name, exc_info=error)
+        if not stop.is_set():
+            self._mourn(lost)
+        return (self._timing.longest_wait if lost.lasting else wait) * random.uniform(0.75, 1.25)
+
     def _mourn(self, lost: Lost) -> None:
         before = self._health
         self._health = before.lost(time.monotonic(), str(lost), lasting=lost.lasting)
         if before.state in ("live", "stalled"):
-            _LOG.warning("%s was lost: reconnecting (%s)", self.name, lost)
+            _LOG.warning("%s was lost: reconnecting (%s)", self.name, self._health.reason)
         elif before.reason != self._health.reason:
-            _LOG.warning("%s cannot be reached: %s", self.name, lost)
+            _LOG.warning("%s cannot be reached: %s", self.name, self._health.reason)
 
     def _advise(self, lost: Lost) -> str:
         if isinstance(self._target, int):

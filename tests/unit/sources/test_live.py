@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socketserver
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice, pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import clips
 
 from pipeline.errors import SourceError
-from pipeline.sources import open_source, timeline
+from pipeline.sources import live, open_source, timeline
 from pipeline.sources.connection import Lost
 from pipeline.sources.live import Camera, Timing
+from pipeline.types import Image
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
@@ -55,6 +59,34 @@ def test_stop_ends_the_wait_for_a_camera(tmp_path: Path) -> None:
     began = time.monotonic()
     list(frames)
     assert time.monotonic() - began < 3
+
+
+def test_a_connection_that_was_lost_is_let_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decoder has the memory of some pictures: nothing may keep the error, whose traceback keeps the connection."""
+    made: list[weakref.ref[Brief]] = []
+    alive: list[int] = []
+
+    class Brief:
+        recording = False
+
+        def __init__(self, *_: object) -> None:
+            alive.append(sum(each() is not None for each in made))
+            made.append(weakref.ref(self))
+
+        def pictures(self) -> Iterator[tuple[Image, None]]:
+            yield np.zeros((4, 4, 3), np.uint8), None
+            raise Lost("gone")
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(live, "Stream", Brief)
+    frames = Camera("rtsp://127.0.0.1:9/", patient=True, timing=Timing(first_wait=0)).frames(threading.Event())
+    gc.disable()
+    try:
+        assert len(list(islice(frames, 4))) == 4
+    finally:
+        gc.enable()
+    assert alive == [0, 0, 0, 0]
 
 
 class Patience(threading.Event):
