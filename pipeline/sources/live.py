@@ -139,8 +139,10 @@ class Camera:
                         yield Frame(image, self.name, index, times.stamp(own), self.stream)
                         index += 1
             except Exception as error:  # a camera fails alone, whatever its driver or decoder comes up with
-                stop.wait(self._lose(error, stop, wait))  # nothing keeps the error: its traceback keeps the decoder
-            opened, wait = None, min(2 * wait, self._timing.longest_wait)
+                pause = self._lose(error, stop, wait)
+            opened = None  # neither that nor the traceback of an error keeps a decoder while nothing comes
+            stop.wait(pause)
+            wait = min(2 * wait, self._timing.longest_wait)
 
     def _read(self, opened: _Opened | None) -> Pictures:
         """The pictures of one connection, a new one if none is open, until it is lost."""
