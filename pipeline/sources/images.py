@@ -44,20 +44,20 @@ class Images:
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
         """See `Source.frames`."""
-        failures: list[SourceError] = []
+        failures: list[str] = []  # an error would keep what was read of its file
         for path in self._paths:
             if stop.is_set():
                 return
             try:
                 image = read_image(path)
             except SourceError as error:
-                failures.append(error)
+                failures.append(str(error))
             else:
                 yield Frame(image, str(path), 0, None, self.stream)
         if len(self._paths) == 1 and failures:
-            raise failures[0]
+            raise SourceError(failures[0])
         if failures:
-            named = "; ".join(str(failure) for failure in failures[:_NAMED])
+            named = "; ".join(failures[:_NAMED])
             more = f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
             raise SourceError(f"{len(failures)} of {len(self._paths)} images cannot be read: {named}{more}")
 
