@@ -59,6 +59,9 @@ def find_differences(old: Bench, new: Bench) -> Iterator[str]:
     pairs = {
         "model": [f"{each.model.file} ({each.model.sha256[:12]})" for each in (old, new)],
         "device": [f"{each.model.device} ({', '.join(each.model.providers)})" for each in (old, new)],
+        "CUDA graphs": [_whether(each.cuda_graph) for each in (old, new)],
+        "NHWC": [_whether(each.nhwc) for each in (old, new)],
+        "workers": [str(each.workers or "untold") for each in (old, new)],
         "clip": [f"{each.clip.name} ({(each.clip.sha256 or 'synthetic')[:12]})" for each in (old, new)],
         "decoding": [each.decoder for each in (old, new)],
         "encoding": [f"with {each.preset or 'a preset untold'}" if each.encode else "without" for each in (old, new)],
@@ -73,6 +76,10 @@ def find_differences(old: Bench, new: Bench) -> Iterator[str]:
     for name, (before, after) in pairs.items():
         if before != after:
             yield f"{name}: {before} → {after}"
+
+
+def _whether(used: bool) -> str:
+    return "with" if used else "without"
 
 
 def ratio_interval(old: Sequence[float], new: Sequence[float]) -> tuple[float, float] | None:

@@ -200,6 +200,9 @@ class Bench(_Part):
     conditions: Conditions
     model: ModelFacts
     clip: ClipFacts
+    workers: int | None = None
+    cuda_graph: bool = False
+    nhwc: bool = False
     decoder: str = "cpu"
     encode: bool
     preset: str | None = None

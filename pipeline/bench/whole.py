@@ -21,7 +21,7 @@ from pipeline.types import Annotated
 class Run:
     """One run that is over. `rate` is that of its frames once the first was written, `seconds` are all of it.
 
-    `preset`: of its labelled video; None: there is none.
+    `workers` inferred side by side. `preset`: of its labelled video; None: there is none.
     """
 
     frames: int
@@ -31,6 +31,7 @@ class Run:
     rate: float
     model: OnnxModel
     spans: list[Span]
+    workers: int
     preset: str | None = None
 
     @property
@@ -65,7 +66,8 @@ def run_sources(
     assert end.model is not None
     preset = summary.sources[0].preset
     dropped, seen = summary.dropped, spans.split()
-    return Run(summary.frames, summary.seconds, cpu_seconds, dropped, end.rate, end.model, seen, preset)
+    workers = summary.workers
+    return Run(summary.frames, summary.seconds, cpu_seconds, dropped, end.rate, end.model, seen, workers, preset)
 
 
 class _End:

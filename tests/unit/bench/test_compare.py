@@ -66,6 +66,13 @@ def test_what_was_not_the_same_is_told():
     assert "onsight: 1.0 → 1.1" in find_differences(old, new)
 
 
+def test_another_way_to_infer_is_told():
+    old = clip_bench()
+    new = old.model_copy(update={"nhwc": True, "cuda_graph": True, "workers": 4})
+    told = ["CUDA graphs: without → with", "NHWC: without → with", "workers: untold → 4"]
+    assert list(find_differences(old, new)) == told
+
+
 def test_another_preset_is_told():
     fast, slow = clip_bench(preset="ultrafast"), clip_bench(preset="veryfast")
     assert list(find_differences(fast, slow)) == ["encoding: with ultrafast → with veryfast"]

@@ -21,7 +21,7 @@ def written(stream, index):
 
 
 def run(spans):
-    return Run(30, 3.0, 0.3, 0, FPS, None, spans)  # no model is asked for
+    return Run(30, 3.0, 0.3, 0, FPS, None, spans, workers=1)  # no model is asked for
 
 
 def test_frames_that_are_missing_after_settling_are_dropped():
