@@ -14,8 +14,8 @@ what fails is told in the JSON, which is written after every part, and nothing b
 - bare, copied: the same, with the input from pinned memory and the outputs to the host, one after the other
 - plain: `session.run` with numpy arrays
 - slot, so many in flight: what the pipeline does with a batch that is ready, on so many threads
-- pipeline: frames from memory through all of `onsight run` but drawing and encoding; such that need not be resized, and
-  of 1280 x 720
+- pipeline: frames from memory through all of `onsight run` but drawing and encoding; some that need not be resized, and
+  some of 1280 x 720
 """
 
 import argparse
@@ -198,14 +198,13 @@ def of_batch(path, batch, arguments, watch, in_time):
     enter("plain", calling(lambda: plain(path, batch)))
     for layout, opened in (("", model), (", NHWC", channels_last)):
         for threads in (1, 2, 4):
-            measure = aside(slot(opened, batch), threads, batch)
-            enter(f"slot, {threads} in flight{layout}", lambda measure=measure: measure)
-        recording = open_model(path, cuda_graph=True, nhwc=bool(layout))
-        enter(f"slot, 1 in flight, CUDA graph{layout}", calling(slot(recording, batch)))
+            enter(f"slot, {threads} in flight{layout}", partial(aside, opened, threads, batch))
+        recording = partial(open_model, path, cuda_graph=True, nhwc=bool(layout))
+        enter(f"slot, 1 in flight, CUDA graph{layout}", calling(lambda recording=recording: slot(recording(), batch)()))
         for name, frames in (("nothing to resize", untouched(model.contract)), ("1280 x 720", CAMERA)):
             for workers in (2, 4, 8):
-                measure = partial(pipeline, opened, batch, frames, workers)
-                enter(f"pipeline, {name}, {workers} in flight{layout}", lambda measure=measure: measure)
+                made = partial(partial, pipeline, opened, batch, frames, workers)
+                enter(f"pipeline, {name}, {workers} in flight{layout}", made)
     size = (model.contract.input.height, model.contract.input.width)
     half = model.contract.provenance.get("precision") == "fp16"
     if arguments.network and half and batch in arguments.torch_batches:
@@ -218,8 +217,8 @@ def of_batch(path, batch, arguments, watch, in_time):
     return found
 
 
-def aside(make, threads, batch):
-    return lambda seconds: side_by_side(make, threads, batch, seconds)
+def aside(model, threads, batch):
+    return partial(side_by_side, slot(model, batch), threads, batch)
 
 
 def show(found):

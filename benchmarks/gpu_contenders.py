@@ -114,8 +114,8 @@ class Memory:
 
 def untouched(contract):
     """Height and width of frames that the network sees as they are, but for what it cuts off."""
-    size, crop = contract.input, contract.resize.crop_pct if contract.resize.rule == "crop" else 1
-    return int(size.height / crop), int(size.width / crop)
+    size, seen = contract.input, contract.resize.crop_pct
+    return int(size.height / seen), int(size.width / seen)
 
 
 def pipeline(model, batch, size, workers, seconds):
