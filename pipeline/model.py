@@ -84,7 +84,8 @@ class OnnxModel:
         if not self.path.is_file():
             raise ModelError(f"there is no model file {self.path}")
         self.device, self.reason = _choose(device)
-        self._options = {_CUDA: {**_CUDA_OPTIONS, "prefer_nhwc": str(int(nhwc))}}
+        layout = {"prefer_nhwc": "1"} if nhwc and self.device == "cuda" else {}
+        self._options = {_CUDA: {**_CUDA_OPTIONS, **layout}}
         if self.device == "tensorrt":
             self._options[_TENSORRT] = tensorrt_options(self.path, self._is_half())
         self._session, failure = self._open(self.device, threads)
@@ -98,7 +99,7 @@ class OnnxModel:
         self._records = cuda_graph and self.device == "cuda"
         for wanted, what in ((cuda_graph, "CUDA graphs"), (nhwc, "NHWC")):
             if wanted and self.device != "cuda":
-                _LOG.warning("goes on without %s: that is for --device cuda", what)
+                _LOG.warning("goes on without %s: it takes --device cuda", what)
         self._slots = threading.local()
         if self.device != "cpu":
             self.prepare(1)

@@ -64,13 +64,13 @@ def check(got: Outputs, expected: Outputs) -> None:
         np.testing.assert_allclose(got[name], value, atol=1e-2)
 
 
-@pytest.mark.parametrize("cuda_graph", [False, True])
+@pytest.mark.parametrize("options", [{}, {"cuda_graph": True}, {"nhwc": True}, {"cuda_graph": True, "nhwc": True}])
 @pytest.mark.parametrize("build", [tiny_classifier, tiny_detector, tiny_network])
 def test_batches_of_any_size_are_answered_after_it_was_prepared_for_one(
-    tmp_path: Path, build, cuda_graph: bool
+    tmp_path: Path, build, options: dict[str, bool]
 ) -> None:
     path = build(tmp_path / "m.onnx")
-    gpu, cpu = OnnxModel(path, "cuda", cuda_graph=cuda_graph), OnnxModel(path, "cpu")
+    gpu, cpu = OnnxModel(path, "cuda", **options), OnnxModel(path, "cpu")
     gpu.prepare(4)
     size = cpu.contract.input
     for seed, batch in enumerate((4, 1, 3, 7, 2, 4, 7)):

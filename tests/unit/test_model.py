@@ -276,8 +276,8 @@ def test_a_gpu_that_fails_is_told_at_once(classifier_path: Path, gpu: FakeDriver
 @pytest.mark.parametrize("nhwc", [False, True])
 def test_the_layout_of_convolutions_is_chosen(classifier_path: Path, gpu: FakeDriver, opened, nhwc: bool) -> None:
     OnnxModel(classifier_path, "cuda", nhwc=nhwc)
-    options = {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1" if nhwc else "0"}
-    assert opened == [{"CUDAExecutionProvider": options}]
+    layout = {"prefer_nhwc": "1"} if nhwc else {}
+    assert opened == [{"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC", **layout}}]
 
 
 def test_a_session_that_records_is_opened_by_the_thread_that_infers(classifier_path: Path, gpu, opened) -> None:
@@ -290,7 +290,7 @@ def test_a_session_that_records_is_opened_by_the_thread_that_infers(classifier_p
 
 def test_on_the_cpu_nothing_is_recorded_and_that_is_said(classifier_path: Path, caplog) -> None:
     OnnxModel(classifier_path, "cpu", cuda_graph=True, nhwc=True).infer(np.zeros((1, 32, 32, 3), np.uint8))
-    told = [f"goes on without {what}: that is for --device cuda" for what in ("CUDA graphs", "NHWC")]
+    told = [f"goes on without {what}: it takes --device cuda" for what in ("CUDA graphs", "NHWC")]
     assert caplog.messages == told
 
 

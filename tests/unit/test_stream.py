@@ -203,6 +203,12 @@ def test_a_fault_in_a_stage_arrives_with_its_traceback_and_leaves_playable_files
     assert len(records_of(tmp_path / "out.partial.jsonl")) == 9
 
 
+@pytest.mark.parametrize(("key", "value"), [("device", "cpu"), ("cuda_graph", True), ("nhwc", True)])
+def test_what_is_chosen_when_a_model_is_opened_cannot_be_chosen_again(classifier_path, key, value):
+    with pytest.raises(ConfigError, match=f"^'{key}' is chosen when a model is opened; give it to open_model"):
+        run("synthetic:32x32@25?frames=1", open_model(classifier_path, "cpu"), **{key: value})
+
+
 def test_a_fault_in_the_model_arrives(clip, classifier_path, monkeypatch):
     model = open_model(classifier_path, "cpu")
     monkeypatch.setattr(type(model), "infer", lambda self, frames: 1 / 0)
