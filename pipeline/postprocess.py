@@ -22,11 +22,13 @@ def best_classes(
         scores_C: float32 [C], probabilities.
         threshold: the lowest score to keep; float32 [C]: that of each class.
     """
-    (reached_N,) = ((scores_C >= threshold) & np.isfinite(scores_C)).nonzero()
-    if len(reached_N) > top_k:  # to find the lowest of the best costs less than to sort them all
-        scores_N = scores_C[reached_N]
-        reached_N = reached_N[scores_N >= np.partition(scores_N, -top_k)[-top_k]]
-    best_K = reached_N[np.argsort(-scores_C[reached_N], kind="stable")][:top_k]
+    (labels_N,) = ((scores_C >= threshold) & np.isfinite(scores_C)).nonzero()
+    if len(labels_N) > top_k:  # to find the lowest of the best costs less than to sort them all
+        scores_N = scores_C[labels_N]
+        labels_M = labels_N[scores_N >= np.partition(scores_N, -top_k)[-top_k]]
+    else:
+        labels_M = labels_N
+    best_K = labels_M[np.argsort(-scores_C[labels_M], kind="stable")][:top_k]
     return Classification(best_K, scores_C[best_K], names)
 
 
