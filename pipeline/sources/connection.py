@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 import av
 
 from pipeline.sources.capture import open_capture
+from pipeline.sources.decoder import Decoder
 from pipeline.sources.probe import video_stream
 from pipeline.sources.pyav import upright
 from pipeline.types import Image
@@ -83,13 +84,15 @@ class Stream:
 
     def pictures(self) -> Pictures:
         """See `Pictures`. Damaged pictures are shown as far as they can be decoded."""
-        self._stream.codec_context.thread_count = 1  # each further one delays the picture by a frame
+        decoder = Decoder(self._stream)
         newest, first = time.monotonic(), True
         try:
             for packet in self._container.demux():  # of all streams: waiting for one among them sees no time pass
                 if time.monotonic() - newest >= self._reading:  # what comes now, FFmpeg has held back since then
                     break
-                for picture in self._decode(packet):
+                if packet.stream.index != self._stream.index or not packet.size:  # what it still held is old by now
+                    continue
+                for picture in decoder.decode(packet):
                     own = picture.time if self._rtsp else None
                     if own is not None or not self._rtsp or not first:  # FFmpeg gives RTSP's first picture no time
                         yield upright(picture), own
@@ -102,14 +105,6 @@ class Stream:
 
     def close(self) -> None:
         self._container.close()
-
-    def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
-        if packet.stream.index != self._stream.index or not packet.size:  # what the decoder still held is old by now
-            return []
-        try:
-            return packet.decode()
-        except av.InvalidDataError:
-            return []
 
 
 def _lost(error: av.FFmpegError) -> Lost:
