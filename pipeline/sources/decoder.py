@@ -6,6 +6,8 @@ from typing import Any
 
 import av
 
+from pipeline.sources.memory import give_back
+
 _REORDERING = frozenset({"h264", "hevc"})
 _MOST_HELD = 4  # pictures that a decoder holds back to bring them into order; more than cameras need
 
@@ -31,6 +33,7 @@ class Decoder:
         """The pictures that come of a packet; none if it is damaged too much."""
         if self._own and packet.is_keyframe and self._late:
             self._begin()
+            give_back()
         try:
             pictures: list[av.VideoFrame] = self._codec.decode(packet)
         except av.InvalidDataError:

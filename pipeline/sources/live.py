@@ -20,6 +20,7 @@ from itertools import chain
 
 from pipeline.errors import SourceError
 from pipeline.sources.connection import Connection, Lost, Pictures, Stream, Webcam
+from pipeline.sources.memory import give_back
 from pipeline.sources.probe import TIMEOUT
 from pipeline.sources.state import Health
 from pipeline.sources.timeline import LiveTime
@@ -141,6 +142,7 @@ class Camera:
             except Exception as error:  # a camera fails alone, whatever its driver or decoder comes up with
                 pause = self._lose(error, stop, wait)
             opened = None  # neither that nor the traceback of an error keeps a decoder while nothing comes
+            give_back()
             stop.wait(pause)
             wait = min(2 * wait, self._timing.longest_wait)
 
