@@ -156,7 +156,8 @@ def write_input(image: Image, geometry: Geometry, out_HW3: Image) -> None:
         out_HW3[:] = whole[-y.start : y.size - y.start, -x.start : x.size - x.start]
         return
     inside = out_HW3[y.place, x.place]
-    scaled = _scaled(image, y.scaled, x.scaled, geometry.interpolation, inside)
+    height, width = inside.shape[:2]  # a crop of less than a pixel cuts nothing
+    scaled = _scaled(image, height, width, geometry.interpolation, inside)
     if not np.shares_memory(scaled, inside):
         inside[:] = scaled
     out_HW3[: y.start] = out_HW3[y.place.stop :] = geometry.pad_value
