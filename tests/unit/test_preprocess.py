@@ -191,6 +191,13 @@ def test_crop_cuts_what_torchvision_cuts(frame: tuple[int, int], crop_pct: float
         assert np.abs(away).max() <= 1
 
 
+def test_crop_fills_an_input_that_is_less_than_a_pixel_smaller() -> None:
+    image = np.full((33, 33, 3), 200, np.uint8)
+    got, geometry = prepare(image, InputSpec(height=32, width=32), Resize(rule="crop", crop_pct=0.96))
+    assert (geometry.y.scaled, geometry.y.start) == (33, 0)
+    assert (got == 200).all()
+
+
 def test_crop_covers_an_input_that_is_not_square() -> None:
     geometry = plan_geometry(480, 640, InputSpec(height=100, width=200), Resize(rule="crop"))
     assert (geometry.height, geometry.width) == (100, 200)
