@@ -26,7 +26,6 @@ class Decoder:
         self._codec: Any = stream.codec_context
         self._reorders = self._codec.has_b_frames
         self._own = self._codec.name in _REORDERING
-        self._held = 0
         self._begin()
 
     def decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
