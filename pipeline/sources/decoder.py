@@ -8,47 +8,39 @@ import av
 
 from pipeline.sources.memory import give_back
 
-_REORDERING = frozenset({"h264", "hevc"})
-_MOST_HELD = 4  # pictures that a decoder holds back to bring them into order; more than cameras need
+_DEEPEST = 4  # pictures held back to bring them into order; more than cameras need, and less than damage asks for
 
 
 class Decoder:
     """Decodes the packets of one connection, on one thread: each further one delays the picture by a frame.
 
-    FFmpeg's decoders of H.264 and HEVC hold pictures back to bring them into order, as many as the stream has ever
-    asked for. One flipped bit can ask for sixteen, and the camera would be shown that much later, and keep as much
-    memory, for as long as its connection lasts. So where more are held back than when it began, a new decoder takes
-    over at the next key frame.
+    FFmpeg's decoder of H.264 holds pictures back to bring them into order, as many as the stream has ever asked for.
+    One flipped bit can ask for sixteen, and the camera would be shown that much later, and keep as much memory, for as
+    long as its connection lasts. So where it holds back more than when the connection began, a new decoder takes over
+    at the next key frame. That of HEVC goes by each key frame anew.
     """
 
     def __init__(self, stream: av.VideoStream) -> None:
         self._stream = stream
-        self._codec: Any = stream.codec_context
-        self._reorders = self._codec.has_b_frames
-        self._own = self._codec.name in _REORDERING
+        self._codec = stream.codec_context
+        self._own = self._codec.name == "h264"
+        self._depth = min(self._codec.reorder_depth, _DEEPEST)
         self._begin()
 
     def decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         """The pictures that come of a packet; none if it is damaged too much."""
-        if self._own and packet.is_keyframe and self._late:
+        if self._own and packet.is_keyframe and self._codec.reorder_depth > self._depth:
             self._begin()
             give_back()
         try:
-            pictures: list[av.VideoFrame] = self._codec.decode(packet)
-        except av.InvalidDataError:
+            return self._codec.decode(packet)
+        except (av.InvalidDataError, av.error.PatchWelcomeError):
             return []
-        self._held += 1 - len(pictures)
-        return pictures
-
-    @property
-    def _late(self) -> bool:
-        return bool(self._codec.has_b_frames) and (not self._reorders or self._held > _MOST_HELD)
 
     def _begin(self) -> None:
         """The stream's own decoder would keep its memory until the connection is closed."""
         if self._own:
-            template = self._stream.codec_context
-            self._codec = av.CodecContext.create(template.name, "r")
-            self._codec.extradata = template.extradata
+            self._codec = av.CodecContext.create("h264", "r")
+            self._codec.extradata = self._stream.codec_context.extradata
+            self._codec.reorder_depth = self._depth
         self._codec.thread_count = 1
-        self._held = 0

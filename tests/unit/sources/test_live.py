@@ -66,6 +66,7 @@ def test_a_connection_that_was_lost_is_let_go_at_once(monkeypatch: pytest.Monkey
     """Its decoder has the memory of some pictures: nothing may keep the error, whose traceback keeps the connection."""
     made: list[weakref.ref[Brief]] = []
     alive: list[int] = []
+    given_back: list[None] = []
 
     class Brief:
         recording = False
@@ -85,6 +86,7 @@ def test_a_connection_that_was_lost_is_let_go_at_once(monkeypatch: pytest.Monkey
             return self.is_set()
 
     monkeypatch.setattr(live, "Stream", Brief)
+    monkeypatch.setattr(live, "give_back", lambda: given_back.append(None))
     frames = Camera("rtsp://127.0.0.1:9/", patient=patient).frames(Stop())
     gc.disable()
     try:
@@ -92,6 +94,7 @@ def test_a_connection_that_was_lost_is_let_go_at_once(monkeypatch: pytest.Monkey
     finally:
         gc.enable()
     assert alive == [0, 0, 0]
+    assert given_back == [None] * 3
 
 
 class Patience(threading.Event):
@@ -116,6 +119,7 @@ def test_waits_grow_and_differ_and_are_the_longest_where_trying_does_not_help(
         raise Lost("gone", lasting=lasting)
 
     monkeypatch.setattr(Camera, "_open", fail)
+    monkeypatch.setattr(live, "give_back", lambda: pytest.fail("it has had no decoder"))
     camera, stop = Camera("rtsp://127.0.0.1:9/", patient=True), Patience()
     assert camera.health.state == "connecting"
     assert list(camera.frames(stop)) == []
