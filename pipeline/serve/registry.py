@@ -78,9 +78,8 @@ class Registry:
         """
         with self._lock:
             current = self._cameras.specs[name]
-            kept = {key: value for key, value in self.settings(name).items() if key in ("masks", "zones")} | dict(spec)
-            self._cameras.change(name, read_camera({"source": current.source, **kept}))
-            self._keep(name, {**self._own_source(name), **kept})
+            self._cameras.change(name, read_camera(_kept(current.model_dump()) | dict(spec)))
+            self._keep(name, _kept(self._own.get(name)) | dict(spec))
 
     def remove(self, name: str) -> None:
         """See `Cameras.remove`."""
@@ -88,26 +87,20 @@ class Registry:
             self._cameras.remove(name)
             self._keep(name, None)
 
-    def _own_source(self, name: str) -> dict[str, Any]:
-        """The source of a camera as it was given here, such as {env: NAME}; none if it stands in the configuration."""
-        own = self._own.get(name)
-        if isinstance(own, str | int):
-            return {"source": own}
-        return {"source": own["source"]} if own and "source" in own else {}
-
     def _read_own(self, name: str, spec: Any, configured: Mapping[str, CameraSpec]) -> CameraSpec | None:
+        """Source, masks and zones are those of the configuration unless `spec` has its own."""
         if spec is None:
             return None
-        lacking = isinstance(spec, dict) and "source" not in spec  # that of the configuration was kept
-        kept = configured[name].source if name in configured else ""
+        inherited = _kept(configured[name].model_dump()) if name in configured else {}
+        own = spec if isinstance(spec, dict) else {"source": spec}
         try:
-            own = read_camera({"source": kept, **spec} if lacking else spec)
+            camera = read_camera({"source": ""} | inherited | own)
         except ConfigError as error:
             raise ConfigError(f"camera '{name}' of {self._file}: {error}; {_ADVICE}") from None
-        if lacking and not kept:
+        if not camera.url:
             _LOG.error("camera %s of %s is not watched: the configuration has no source of it", name, self._file)
             return None
-        return own
+        return camera
 
     def _keep(self, name: str, spec: dict[str, Any] | None) -> None:
         self._own[name] = spec
@@ -120,6 +113,12 @@ class Registry:
             finish(self._file)
         except OSError as error:
             _LOG.error("the change of camera %s holds until Onsight ends only: %s", name, error)
+
+
+def _kept(spec: Any) -> dict[str, Any]:
+    """What a change keeps unless it says otherwise."""
+    values = spec if isinstance(spec, dict) else {} if spec is None else {"source": spec}
+    return {key: values[key] for key in ("source", "masks", "zones") if key in values}
 
 
 def _read(file: Path) -> dict[str, Any]:

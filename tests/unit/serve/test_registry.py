@@ -156,8 +156,25 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path, text, told):
         started(tmp_path)
 
 
-def test_masks_of_the_configuration_that_are_overruled_are_told(tmp_path, caplog):
-    registry, _ = started(tmp_path, yard=YARD)
+def test_masks_that_the_configuration_has_gained_since_a_change_hold(tmp_path, caplog):
+    for kind in ("masks", "zones"):
+        (tmp_path / f"{kind}.yaml").write_text(f"{kind}: {{a: {{points: [[0, 0], [1, 0], [1, 1]]}}}}")
+    masked = YARD.model_copy(update={kind: tmp_path / f"{kind}.yaml" for kind in ("masks", "zones")})
+    registry, held = started(tmp_path, yard=YARD)
     registry.change("yard", {"every": 3})
-    started(tmp_path, yard=YARD.model_copy(update={"masks": tmp_path / "none.yaml"}))
+    registry.configure({"yard": masked})
+    assert held.specs["yard"] == masked.model_copy(update={"every": 3})
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    _, again = started(tmp_path, yard=masked)
+    assert again.specs == held.specs
+
+
+def test_masks_that_were_taken_away_stay_away_and_that_is_told(tmp_path, caplog):
+    masks = tmp_path / "masks.yaml"
+    masks.write_text("masks: {a: {points: [[0, 0], [1, 0], [1, 1]]}}")
+    masked = YARD.model_copy(update={"masks": masks})
+    registry, _ = started(tmp_path, yard=masked)
+    registry.change("yard", {"masks": None})
+    _, again = started(tmp_path, yard=masked)
+    assert again.specs == {"yard": YARD}
     assert "camera yard has masks in the configuration, and none in" in caplog.text
