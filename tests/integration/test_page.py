@@ -315,6 +315,19 @@ def test_an_admin_adds_changes_and_removes_a_camera_by_keyboard(site: Site, page
     ]
 
 
+def test_settings_that_cannot_be_read_cannot_be_saved(site: Site, page: Page) -> None:
+    page.route("**/settings", lambda route: route.fulfill(status=503, json={"detail": "the disk does not answer"}))
+    page.goto(site.server.url)
+    page.get_by_role("button", name="Settings of gate").press("Enter")
+    expect(page.locator("#camera-problem")).to_have_text("the disk does not answer")
+    for field in page.locator("#camera-form").locator("input, button").all():
+        expect(field).to_be_disabled()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Add a camera").press("Enter")
+    expect(page.get_by_label("Name")).to_be_enabled()
+    expect(page.locator("#camera-problem")).to_be_empty()
+
+
 def test_a_viewer_is_offered_no_settings(tmp_path: Path, page: Page) -> None:
     with Site(tmp_path, users=USERS) as site:
         page.goto(site.server.url)

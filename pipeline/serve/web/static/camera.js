@@ -30,23 +30,25 @@ export function startCamera(role) {
 export async function changeCamera(camera) {
   try {
     open(camera, await ask(`/api/cameras/${encodeURIComponent(camera)}/settings`));
-  } catch {
-    // it has just been removed
+  } catch (error) {
+    open(camera, {}, error.message);
   }
 }
 
-function open(camera, settings) {
+/** With a failure nothing can be changed: empty fields, saved, would take the masks away. */
+function open(camera, settings, failure = "") {
   changed = camera;
   form.reset();
+  for (const element of form.elements) element.disabled = failure !== "";
   document.getElementById("camera-title").textContent = camera ?? "Add a camera";
   name.value = camera ?? "";
-  name.disabled = camera !== null;
+  if (camera !== null) name.disabled = true;
   source.required = camera === null;
-  now.textContent = camera === null ? "" : `Now ${settings.source}. Leave this empty to keep it, with its password.`;
+  now.textContent = camera === null || failure ? "" : `Now ${settings.source}. Leave this empty to keep it, with its password.`;
   for (const field of [every, masks, zones]) field.value = settings[field.name] ?? "";
   remove.hidden = camera === null;
   remove.textContent = ASK;
-  problem.textContent = "";
+  problem.textContent = failure;
   dialog.showModal();
   (camera === null ? name : source).focus();
 }
