@@ -31,11 +31,12 @@ _LOG = logging.getLogger(__name__)
 
 _USER_AND_PASSWORD = re.compile(r"(?i)^([a-z]+://)(?:[^/?#]*@|(?!\[)[^/?#:]*:(?!\d*(?:[/?#]|$)).*@)")
 _URL = re.compile(r"(?i)[a-z]+://\S+")
-_SECRET_IN_QUERY = re.compile(r"(?i)((?:^|[?&;/])[^=&?/]*(?:pass|pwd|pas|token|secret|key|auth)[^=&?/]*=)[^&#/]+")
+_SECRET = "user|login|pass|pwd|pas|token|secret|key|auth|cred|sig"
+_SECRET_IN_QUERY = re.compile(rf"(?i)((?:^|[?&;/_])[^=&?/]*(?:{_SECRET})[^=&?/]*=)(?:(?!_(?:channel|stream)=)[^&#/])+")
 
 
 def hide_credentials(url: str) -> str:
-    """The URL without `user:password@`, and with the values of query keys such as `password` replaced by `***`."""
+    """The URL without `user:password@`, and with the values of keys such as `user` and `password` replaced by `***`."""
     return _SECRET_IN_QUERY.sub(r"\1***", _USER_AND_PASSWORD.sub(r"\1", url))
 
 
@@ -130,6 +131,7 @@ class Camera:
         opened, self._ready = self._ready, None
         wait = self._timing.first_wait
         while not stop.is_set():
+            shown = index
             try:
                 with closing(self._read(opened)) as pictures:
                     times.reconnected()
@@ -142,7 +144,8 @@ class Camera:
             except Exception as error:  # a camera fails alone, whatever its driver or decoder comes up with
                 pause = self._lose(error, stop, wait)
             opened = None  # neither that nor the traceback of an error keeps a decoder while nothing comes
-            give_back()
+            if index > shown:
+                give_back()
             stop.wait(pause)
             wait = min(2 * wait, self._timing.longest_wait)
 

@@ -116,7 +116,14 @@ def test_an_absent_webcam_is_refused() -> None:
         ("rtsp://user:secret@host/live", "rtsp://host/live"),
         ("RTSP://user:sec@ret@host:554/live", "RTSP://host:554/live"),
         ("rtsp://user:sec/ret@host/live", "rtsp://host/live"),
-        ("http://host/live?user=me&password=secret&x=1", "http://host/live?user=me&password=***&x=1"),
+        ("http://host/live?user=me&password=secret&x=1", "http://host/live?user=***&password=***&x=1"),
+        ("http://host/live?loginuse=me&loginpas=secret#x", "http://host/live?loginuse=***&loginpas=***#x"),
+        ("rtsp://host/user=me_password=sec_ret_channel=2_stream=0.sdp", "rtsp://host/user=***_channel=2_stream=0.sdp"),
+        (
+            "rtsp://host/user=me&password=secret&channel=1&stream=0.sdp?",
+            "rtsp://host/user=***&password=***&channel=1&stream=0.sdp?",
+        ),
+        ("http://host/live?credential=me&signature=secret", "http://host/live?credential=***&signature=***"),
         ("rtsp://[::1]:554/a@b", "rtsp://[::1]:554/a@b"),
     ],
 )
