@@ -5,6 +5,7 @@ from statistics import mean, median
 
 CAMERAS = ("north", "east", "south", "west")
 GROWTH = 0.05  # of the memory, at most
+LATER = 1.5  # times the first window's p99 of latency is flat: one that grows without end has passed it long since
 KEPT = 0.9  # of their rate that the other cameras keep while one is disturbed, at least
 NOTICED = ("kill", "pause")  # what makes a gap in any case
 SOON = 20.0  # seconds in which a camera is live again: the longest wait for the next try, and a try
@@ -96,6 +97,9 @@ def find_faults(results):
     for name, camera in results["cameras"].items():
         if camera["unexplained"]:
             yield f"{name}: {camera['unexplained']} gaps that nothing explains"
+        if camera["withheld"]:
+            yield f"{name}: {camera['withheld']} frames were withheld"
+        yield from find_rise(name, [each["median"] for each in camera["latency_p99"]])
     for each in results["disturbances"]:
         what = f"{each['kind']} of {each['camera']}"
         if each["back_after"] is None or each["back_after"] > SOON:
@@ -106,6 +110,12 @@ def find_faults(results):
             yield f"{what}: another camera showed {each['others']:.0%} of its frames"
     if results["end"]["code"]:
         yield f"the server ended with code {results['end']['code']}"
+
+
+def find_rise(name, windows):
+    """`windows`: the median latency of each, in seconds; one alone has nothing to be held against."""
+    if len(windows) > 1 and windows[-1] > LATER * windows[0]:
+        yield f"{name}: the p99 of its latency rose from {1e3 * windows[0]:.0f} to {1e3 * windows[-1]:.0f} ms"
 
 
 def show(results):
