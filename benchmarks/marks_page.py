@@ -3,6 +3,7 @@
 import statistics
 
 import throughput
+from pages import spread
 
 FASTER = {  # at least so many times as fast as a rival
     ("YOLOv8n", "ultralytics"): 1.8,
@@ -48,8 +49,8 @@ def _compare(cases):
             times = [one / other for one, other in zip(ours, theirs, strict=True)]
             mark = FASTER.get((title, rival))
             wanted = f"{mark:g} × | {_met(statistics.median(times) >= mark)}" if mark else "|"
-            speeds = f"{_spread(ours, '.1f')} | {RIVALS[rival]} | {_spread(theirs, '.1f')}"
-            yield f"| {title}, {case['clip']} | {speeds} | {_spread(times, '.2f', ' ×')} | {wanted} |"
+            speeds = f"{spread(ours, '.1f')} | {RIVALS[rival]} | {spread(theirs, '.1f')}"
+            yield f"| {title}, {case['clip']} | {speeds} | {spread(times, '.2f', ' ×')} | {wanted} |"
 
 
 def _weigh(cases):
@@ -62,11 +63,11 @@ def _weigh(cases):
         encoding = [each["stages"]["write"] / each["cpu"] for each in case["labelled"]]
         presets = ", ".join(sorted({each["preset"] for each in case["labelled"]}))
         cells = [
-            _spread(efficiency, ".2f"),
+            spread(efficiency, ".2f"),
             _met(statistics.median(efficiency) >= EFFICIENCY),
-            _spread(overhead, ".1%"),
+            spread(overhead, ".1%"),
             _met(statistics.median(overhead) <= OVERHEAD),
-            _spread(encoding, ".1%"),
+            spread(encoding, ".1%"),
             _met(statistics.median(encoding) <= ENCODING),
             presets,
         ]
@@ -77,11 +78,6 @@ def _beside(shares):
     """The part of the CPU time that is neither the decoder's nor the model's."""
     stages = shares["stages"]
     return 1 - (stages["decode"] + stages["recognise"]) / shares["cpu"]
-
-
-def _spread(values, form, unit=""):
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle:{form}}{unit} ({low:{form}} – {high:{form}})"
 
 
 def _met(reached):

@@ -1,7 +1,14 @@
 """What benchmarks write into pages of docs/: the text between two markers, `<!-- NAME -->` and `<!-- /NAME -->`."""
 
 import re
+import statistics
 import sys
+
+
+def spread(values, form, unit=""):
+    """The median of rounds, with the lowest and the highest."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:{form}}{unit} ({low:{form}} – {high:{form}})"
 
 
 def write_between(page, name, text):

@@ -3,22 +3,22 @@
     uv run benchmarks/savings.py CLIP.mp4 m.onnx --threshold 0.3 --rounds 5 --write docs/speed.md
 
 Runs the clip with `--track` and each of the ways to look less often, in turns, after a round that warms up. Each run
-writes its records; nothing is drawn or encoded. Speed and CPU time are medians, over the rounds, of what they are
-beside the run that looks at every frame in the same round. The boxes that a way shows are held against those that this
-run shows in the same frame: of one class, IoU >= 0.5, best scores first. Recall is the part of these that is
-found, precision the part of the shown boxes that is right. `--write` puts the table into a page, between its markers.
+writes its records; nothing is drawn or encoded. Speed and CPU time are those beside the run that looks at every frame
+in the same round: their median over the rounds, with the lowest and the highest. The boxes that a way shows are held
+against those that this run shows in the same frame: of one class, IoU >= 0.5, best scores first. Recall is the part of
+these that is found, precision the part of the shown boxes that is right. `--write` puts the table into a page, between
+its markers.
 """
 
 import argparse
 import datetime
-import statistics
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pages import write_between
+from pages import spread, write_between
 
 from pipeline.bench.machine import describe_machine
 from pipeline.config import build_config
@@ -92,10 +92,11 @@ def tabulate(laps):
     yield "|---|---|---|---|---|---|"
     base = laps["every frame"]
     for way, each in laps.items():
-        speed = statistics.median(one.seconds / other.seconds for one, other in zip(base, each, strict=True))
-        cpu = statistics.median(other.cpu / one.cpu for one, other in zip(base, each, strict=True))
+        rounds = list(zip(base, each, strict=True))
+        speed = spread([one.seconds / other.seconds for one, other in rounds], ".2f", " ×")
+        cpu = spread([other.cpu / one.cpu for one, other in rounds], ".0%")
         recall, precision = compare(each[0].shown, base[0].shown)
-        yield f"| {way} | {each[0].looked:.0%} | {speed:.2f} × | {cpu:.0%} | {recall:.3f} | {precision:.3f} |"
+        yield f"| {way} | {each[0].looked:.0%} | {speed} | {cpu} | {recall:.3f} | {precision:.3f} |"
 
 
 def describe(arguments, frames):
@@ -104,7 +105,8 @@ def describe(arguments, frames):
     yield f"    {command} --threshold {arguments.threshold} --rounds {arguments.rounds}"
     yield ""
     where = f"{machine.cpu}, {machine.cores} cores; ONNX Runtime {machine.versions['onnxruntime']}"
-    yield f"{datetime.date.today()}, {where}. `{arguments.clip.name}`, {frames} frames, {arguments.rounds} rounds."
+    rounds = f"{arguments.rounds} rounds: medians, lowest and highest"
+    yield f"{datetime.date.today()}, {where}. `{arguments.clip.name}`, {frames} frames, {rounds}."
     yield ""
 
 
