@@ -1,0 +1,69 @@
+import latency
+import pytest
+
+SECONDS, RATE = 600.0, 30
+FRAMES = round(SECONDS * RATE)
+
+
+def judge(frames=FRAMES, age=0.02, memory=(100.0,) * 601):
+    """The verdicts on ages that are all the same."""
+    shown = latency.Shown(SECONDS, RATE)
+    shown.frames, shown.memory = frames, list(memory)
+    shown.ages_N[:frames] = age
+    return latency.judge(shown, 5, inference=0.02, drawing=0.001, seconds=SECONDS, rate=RATE)
+
+
+def missed(told):
+    return [name for name, reached in told["reached"].items() if not reached]
+
+
+def test_a_run_reaches_all_marks():
+    told = judge()
+    assert missed(told) == []
+    assert told["shown"] == 1
+    assert told["mark_ms"] == pytest.approx(1000 / 30 + 21)
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0.054, []), (0.055, ["age"])])
+def test_the_age_is_held_against_a_frame_an_inference_and_the_drawing(age, expected):
+    assert missed(judge(age=age)) == expected
+
+
+def test_one_frame_in_a_hundred_may_be_older():
+    shown = latency.Shown(SECONDS, RATE)
+    shown.frames, shown.memory = FRAMES, [100.0] * 601
+    for old, expected in ((FRAMES // 200, []), (FRAMES // 50, ["age"])):
+        shown.ages_N[:old] = 1.0
+        assert missed(latency.judge(shown, 0, 0.02, 0.001, SECONDS, RATE)) == expected
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(FRAMES * 99 // 100, []), (FRAMES // 3, ["shown"])])
+def test_frames_that_are_young_and_few_are_not_enough(frames, expected):
+    told = judge(frames=frames)
+    assert missed(told) == expected
+    assert told["shown"] == pytest.approx(frames / FRAMES)
+
+
+def test_memory_is_flat_by_the_medians_of_minutes():
+    peaks = [100.0] * 601
+    peaks[60] = peaks[-1] = 200.0  # single samples do not count
+    assert missed(judge(memory=peaks)) == []
+    for last, expected in ((104.9, []), (105.1, ["memory"])):
+        told = judge(memory=[50.0] * 60 + [100.0] * 481 + [last] * 60)
+        assert missed(told) == expected
+        assert told["memory"]["settled"] == 100.0
+        assert told["memory"]["last"] == last
+
+
+def test_a_short_run_is_weighed_by_thirds():
+    told = latency.weigh([1.0] * 10 + [2.0] * 10 + [3.0] * 10)
+    assert told == {"settled": 2.0, "last": 3.0, "growth": 0.5, "span": 10, "medians": [1.0, 2.0, 3.0]}
+
+
+def test_the_page_says_what_was_shown_and_missed():
+    machine = {"cpu": "a CPU", "cores": 2}
+    told = {"made": "2026-01-01", "machine": machine, "model": "m.onnx", "device": "cpu", **judge(frames=FRAMES // 3)}
+    rows = list(latency.to_markdown(told))
+    assert "| frames shown, of those due | 33.3% | 99% | missed |" in rows
+    assert "| age when drawn, p99 | 20.0 ms | 54.3 ms | reached |" in rows
+    assert "| memory after 60 s, medians of as many | 0 MB, at the end 0 MB: +0.0% | +5% | reached |" in rows
