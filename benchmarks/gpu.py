@@ -1,14 +1,11 @@
-# /// script
-# requires-python = ">=3.11"
-# ///
 """Inference on a GPU: bare ONNX Runtime, Onsight's own way, the whole pipeline, and PyTorch, in turns.
 
-    python benchmarks/gpu.py MODEL32.onnx MODEL16.onnx --network torchvision:resnet50 --output gpu.json
+    uv run benchmarks/gpu.py MODEL32.onnx MODEL16.onnx --network torchvision:resnet50 --output gpu.json
 
-Run it from the root of the repository, in an environment that has Onsight, and PyTorch for `--network`, which is the
-network that the models were exported from: its speed is compared, its weights are random. Frames a second; medians of
-rounds in which all contenders of a batch size take turns, with the lowest and the highest. Each part stands for itself:
-what fails is told in the JSON, which is written after every part, and nothing begins after `--budget` seconds.
+`--network` is the network that the models were exported from: its speed in PyTorch is compared, its weights are random.
+Frames a second; medians of rounds in which all contenders of a batch size take turns, with the lowest and the highest.
+Each part stands for itself: what fails is told in the JSON, which is written after every part, and nothing begins after
+`--budget` seconds.
 
 - bare, on the GPU: ONNX Runtime with I/O binding, input and outputs stay in the memory of the GPU
 - bare, copied: the same, with the input from pinned memory and the outputs to the host, one after the other
