@@ -9,7 +9,8 @@ What else is needed is made in it unless it is there: YOLOv8n with random weight
 networks and as models of Onsight, and the other clip, bikes.mp4. `--prepare` ends then.
 
 In each round every contender takes its turn on every clip, Onsight with records alone among them: see `throughput.py`
-and `shares.py`. Then `onsight bench` measures the efficiency. Speeds are compared within a round.
+and `shares.py`. Then `onsight bench` measures the efficiency, on the same clips and for as many seconds a round. Speeds
+are compared within a round.
 """
 
 import argparse
@@ -30,7 +31,6 @@ from pipeline.bench.machine import describe_machine
 
 BENCH = [sys.executable, "-c", "from pipeline.cli_bench import bench; bench()"]
 SHARES = Path(__file__).parent / "shares.py"
-BENCH_SECONDS = 10  # of a run of `onsight bench`, at most
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def measure(folder, rounds, seconds, python):
                     found[case.title][name].append(result)
         for case in CASES:
             tell(f"onsight bench: {case.title}")
-            model, clip = model_of(folder, case), folder / case.clip
-            found[case.title]["bench"] = bench(model, clip, rounds, min(seconds, BENCH_SECONDS))
+            found[case.title]["bench"] = bench(model_of(folder, case), clips[case.clip], rounds, seconds)
     return found
 
 
