@@ -43,6 +43,7 @@ class Health:
         gaps: how many there have been, the one that lasts included.
         recent: the latest of them, oldest first.
         past: the sum of those that are over.
+        first: when the first picture came; None: none has.
         width, height: of the newest picture, in pixels; 0: none has come.
     """
 
@@ -54,6 +55,7 @@ class Health:
     gaps: int = 0
     recent: tuple[Gap, ...] = ()
     past: float = 0.0
+    first: float | None = None
     width: int = 0
     height: int = 0
 
@@ -73,6 +75,7 @@ class Health:
             reason=trouble,
             recent=recent,
             past=past,
+            first=now if before.first is None else before.first,
             width=width,
             height=height,
         )

@@ -29,6 +29,12 @@ def live(ago: float = 0.0) -> Health:
     return Health(now - 1000, now - 1000, 5.0).pictured(now - ago, 640, 360)
 
 
+def asked(ago: float = 0.0) -> Health:
+    """It connects since so many seconds."""
+    now = time.monotonic()
+    return Health(now - ago, now - ago, 5.0)
+
+
 def lost(ago: float = 60.0, reason: str = "Connection refused") -> Health:
     return live(ago).lost(time.monotonic(), reason)
 
@@ -83,12 +89,71 @@ def test_what_does_not_change_is_not_written_again(store: EventStore, monkeypatc
     assert len(told) == 1
 
 
-def test_a_camera_that_is_removed_or_opened_anew_has_no_gap_that_lasts(store: EventStore) -> None:
+def test_a_camera_that_is_removed_has_no_gap_that_lasts(store: EventStore) -> None:
     diary = Diary(store)
-    diary.write({0: ("yard", lost()), 1: ("door", lost())})
-    diary.write({2: ("yard", live())})
-    assert [each.camera for each in kept(store) if each.end is None] == []
-    assert len(kept(store)) == 2
+    diary.write({0: ("yard", lost()), 1: ("door", live())})
+    diary.write({1: ("door", live())})
+    diary.write({1: ("door", live()), 2: ("yard", asked())})  # nobody wanted it watched meanwhile
+    (gap,) = kept(store)
+    assert (gap.camera, gap.reason) == ("yard", "Connection refused")
+    assert gap.end is not None
+
+
+def test_a_camera_that_is_new_has_no_gap_while_it_connects(store: EventStore) -> None:
+    diary = Diary(store)
+    diary.write({0: ("yard", asked(15))})
+    diary.write({1: ("yard", asked(5))})  # opened anew before it ever gave a picture
+    diary.write({1: ("yard", live())})
+    assert kept(store) == []
+
+
+def test_a_camera_that_is_opened_anew_has_a_gap_until_its_first_picture(store: EventStore) -> None:
+    """Nobody sees what happens while it connects, which takes up to 20 s."""
+    diary = Diary(store)
+    diary.write({0: ("yard", live(15))})
+    diary.write({1: ("yard", asked(14))})
+    (begun,) = kept(store)
+    assert (begun.end, begun.reason) == (None, "it was opened anew")
+    assert ago(begun.start) == pytest.approx(15, abs=0.5)
+    diary.write({1: ("yard", asked(14).pictured(time.monotonic() - 3, 640, 360).pictured(time.monotonic(), 640, 360))})
+    (ended,) = kept(store)
+    assert (ended.id, ended.start, ended.reason) == (begun.id, begun.start, begun.reason)
+    assert seconds(ended) == pytest.approx(12, abs=0.5)
+
+
+def test_a_camera_that_is_back_before_anybody_looked_has_been_away(store: EventStore) -> None:
+    diary = Diary(store)
+    diary.write({0: ("yard", live(3))})
+    diary.write({1: ("yard", live(2))})
+    (gap,) = kept(store)
+    assert seconds(gap) == pytest.approx(1, abs=0.5)
+
+
+def test_a_gap_goes_on_while_a_camera_is_opened_anew(store: EventStore) -> None:
+    """Again and again, and cannot be reached: it is one gap, which tells all that became known."""
+    diary = Diary(store)
+    diary.write({0: ("yard", lost(60))})
+    diary.write({1: ("yard", asked(30))})
+    diary.write({2: ("yard", asked(20))})
+    missing = asked(20).lost(time.monotonic() - 10, "no route").lost(time.monotonic() - 5, "Connection refused")
+    diary.write({2: ("yard", asked(20).lost(time.monotonic() - 10, "no route"))})
+    assert [gap.reason for gap in kept(store)] == ["Connection refused; no route"]
+    diary.write({2: ("yard", missing)})
+    diary.write({2: ("yard", missing.pictured(time.monotonic(), 640, 360))})
+    (gap,) = kept(store)
+    assert seconds(gap) == pytest.approx(60, abs=1)
+    assert gap.reason == "Connection refused"
+
+
+def test_later_gaps_of_a_camera_that_was_opened_anew_are_its_own(store: EventStore) -> None:
+    diary = Diary(store)
+    diary.write({0: ("yard", live(30))})
+    health = asked(29).lost(time.monotonic() - 25, "no route").pictured(time.monotonic() - 20, 640, 360)
+    for number in range(25):  # more than a camera remembers
+        health = health.lost(time.monotonic(), f"fault {number}").pictured(time.monotonic(), 640, 360)
+        diary.write({1: ("yard", health)})
+    reasons = [gap.reason for gap in kept(store)]
+    assert reasons == ["it was opened anew; no route", *(f"fault {number}" for number in range(25))]
 
 
 def test_the_end_of_the_process_is_the_end_of_what_it_can_tell(store: EventStore) -> None:
@@ -112,6 +177,8 @@ def test_after_a_kill_the_time_without_a_process_is_a_gap(tmp_path: Path) -> Non
     with closing(EventStore(tmp_path)) as store:  # the diary was not closed
         recover(store)
         diary = Diary(store)
+        diary.write({0: ("yard", asked()), 1: ("door", asked()), 2: ("new", asked())})
+        assert {gap.camera for gap in kept(store) if gap.end is None} == {"yard", "door"}
         diary.write({0: ("yard", live()), 1: ("door", live()), 2: ("new", live())})
         gaps = {(gap.camera, gap.reason): gap for gap in kept(store)}
         diary.write({0: ("yard", live()), 1: ("door", live()), 3: ("old", live())})
@@ -126,6 +193,18 @@ def test_after_a_kill_the_time_without_a_process_is_a_gap(tmp_path: Path) -> Non
         down = gaps[name, "Onsight did not run"]
         assert down.start == killed
         assert ago(down.end) < 60
+
+
+def test_a_camera_that_is_not_reached_after_the_start_was_missed_all_the_while(tmp_path: Path) -> None:
+    killed = datetime.now(UTC) - timedelta(hours=1)
+    with closing(EventStore(tmp_path)) as store:
+        store.note_watched("yard", killed)
+    with closing(EventStore(tmp_path)) as store:
+        diary = Diary(store)
+        diary.write({0: ("yard", asked(9))})
+        diary.write({0: ("yard", asked(10).lost(time.monotonic(), "Connection refused"))})
+        (gap,) = kept(store)
+        assert (gap.start, gap.end, gap.reason) == (killed, None, "Onsight did not run; Connection refused")
 
 
 def test_a_gap_of_a_camera_of_which_nothing_else_is_known_ends_where_it_began(store: EventStore) -> None:

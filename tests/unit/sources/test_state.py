@@ -29,6 +29,7 @@ def test_pictures_make_it_live_since_the_first() -> None:
     health = live(101, 102, 103).at(104)
     assert (health.state, health.since, health.newest, health.reason) == ("live", 101, 103, None)
     assert (health.width, health.height, health.gaps, health.gap_seconds(104)) == (640, 360, 0, 0)
+    assert (asked().first, health.first, health.lost(104, "gone").pictured(105, 640, 360).first) == (None, 101, 101)
 
 
 def test_without_a_picture_it_stalls_and_the_gap_counts_from_the_last_one() -> None:
