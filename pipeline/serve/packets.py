@@ -11,6 +11,7 @@ import av
 
 from pipeline.channel import Worker
 from pipeline.serve.clips import Recorder
+from pipeline.serve.encoding import FrameFeed
 from pipeline.sources.live import Timing, hide_credentials
 from pipeline.sources.probe import TIMEOUT, video_stream
 from pipeline.types import Image
@@ -31,9 +32,13 @@ def copies(target: int | str, altered: bool) -> bool:
     return isinstance(target, str) and target.lower().startswith(("rtsp://", "rtsps://")) and not altered
 
 
+class _Unplayable(Exception):  # noqa: N818 - says what the camera sends
+    """No clip can be cut from the packets."""
+
+
 class PacketReader:
     """Reads the packets of a camera through a second connection, without decoding them, and connects again when that
-    is lost.
+    is lost. Where the camera turns out to send what browsers do not play, its frames are encoded instead.
 
     Args:
         url: of the camera.
@@ -44,22 +49,36 @@ class PacketReader:
         self._url = url
         self._name = hide_credentials(url)
         self._recorder = recorder
+        self._unplayable = threading.Event()
+        self._feed: FrameFeed | None = None  # in the place of the connection
         self._worker = Worker(self._read, f"packets of {self._name}")
 
     def add(self, image: Image, pts: float) -> None:
-        """Does without the frame; raises what ended the reader, if something did."""
+        """Does without the frame if it can; raises what ended the reader, if something did."""
         self._worker.check()
+        if self._feed is None and self._unplayable.is_set():
+            self._feed = FrameFeed(self._recorder)
+        if self._feed is not None:
+            self._feed.add(image, pts)
 
     def pause(self) -> None:
-        """Does nothing: the second connection is lost by itself, or goes on."""
+        """No pictures come for now. The second connection is lost by itself, or goes on."""
+        if self._feed is not None:
+            self._feed.pause()
 
     def end(self) -> None:
         """Tells the connection to end, and does not wait."""
         self._worker.end()
+        if self._feed is not None:
+            self._feed.end()
 
     def close(self) -> None:
         """Ends the connection, and the clips; waits a second at most, counted from `end`."""
-        self._worker.close(_PATIENCE)
+        try:
+            self._worker.close(_PATIENCE)
+        finally:
+            if self._feed is not None:
+                self._feed.close()
 
     def _read(self, stop: threading.Event) -> None:
         timing = Timing()
@@ -69,6 +88,10 @@ class PacketReader:
             try:
                 self._copy(stop)
                 reason = "it ended"
+            except _Unplayable as error:
+                _LOG.error("%s sends %s, which browsers do not play: its clips are encoded", self._name, error)
+                self._unplayable.set()
+                return
             except av.FFmpegError as error:
                 reason = error.strerror or "it cannot be read"
             self._recorder.close()
@@ -87,14 +110,11 @@ class PacketReader:
         with av.open(self._url, timeout=TIMEOUT, options=options, metadata_errors="replace") as container:
             stream = video_stream(container)
             codec = stream and stream.codec_context and stream.codec_context.name  # there is none of an unknown codec
-            if stream is not None and codec in _CODECS:
-                self._recorder.connect(lambda output: output.add_stream_from_template(stream, True))
-                for packet in container.demux(stream):
-                    if stop.is_set():
-                        return
-                    if packet.size:
-                        self._recorder.add(packet, time.time())
-                return
-        known = ", ".join(sorted(_CODECS))
-        _LOG.error("%s sends %s: clips are cut from %s only", self._name, codec or "no video that is known", known)
-        stop.wait()
+            if stream is None or codec not in _CODECS:
+                raise _Unplayable(codec or "no video that is known")
+            self._recorder.connect(lambda output: output.add_stream_from_template(stream, True))
+            for packet in container.demux(stream):
+                if stop.is_set():
+                    return
+                if packet.size:
+                    self._recorder.add(packet, time.time())

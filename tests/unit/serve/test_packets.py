@@ -1,0 +1,78 @@
+"""The packets of a camera, which is a file here, on their way into clips."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from support.watching import count_frames, event
+
+from pipeline.serve.clips import Cut, Recorder
+from pipeline.serve.packets import PacketReader
+from pipeline.serve.store import EventStore
+from pipeline.serve.types import Event
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    with closing(EventStore(tmp_path / "events")) as opened:
+        yield opened
+
+
+def record(path: Path, codec: str, pixels: str, frames: int = 10) -> str:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=10, width=64, height=48, pix_fmt=pixels)
+        for number in range(frames):
+            image = np.full((48, 64, 3), 20 * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        output.mux(stream.encode())
+    return str(path)
+
+
+def until(found: Callable[[], object]) -> None:
+    """Waits until `found` returns something."""
+    deadline = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def begin(store: EventStore, recorder: Recorder) -> Event:
+    begun = event((datetime.now(UTC) - event().start).total_seconds(), lasted=None)
+    store.add(begun)
+    recorder.tell(begun)
+    return begun
+
+
+def clip_of(store: EventStore, begun: Event) -> Path | None:
+    store.flush()
+    found = store.get(begun.id)
+    return None if found is None else store.clip_path(found)
+
+
+def test_a_camera_that_sends_what_browsers_do_not_play_has_its_frames_encoded(store, tmp_path, caplog) -> None:
+    recorder = Recorder("yard", store, Cut(before=1, after=1, reserve=0))
+    reader = PacketReader(record(tmp_path / "camera.avi", "mjpeg", "yuvj420p"), recorder)
+    begun = begin(store, recorder)
+    until(lambda: caplog.records)
+    for number in range(10):
+        reader.add(np.full((48, 64, 3), number, np.uint8), number / 10)
+    reader.pause()
+    until(lambda: clip_of(store, begun))
+    reader.end()
+    reader.close()
+    path = clip_of(store, begun)
+    assert path is not None
+    assert count_frames(path) == 10
+    with av.open(str(path)) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+    (said,) = caplog.messages
+    assert "sends mjpeg, which browsers do not play: its clips are encoded" in said
