@@ -94,6 +94,9 @@ class PacketReader:
                 return
             except av.FFmpegError as error:
                 reason = error.strerror or "it cannot be read"
+            except Exception as error:  # a camera fails alone, whatever it sends
+                _LOG.error("the packets of %s failed in an unforeseen way", self._name, exc_info=error)
+                reason = type(error).__name__
             self._recorder.close()
             if stop.is_set():
                 break

@@ -11,12 +11,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from support.watching import count_frames, event
 
+from pipeline.serve import packets as packets_module
 from pipeline.serve.clips import Cut, Recorder
 from pipeline.serve.packets import PacketReader
 from pipeline.serve.store import EventStore
 from pipeline.serve.types import Event
+from pipeline.sources.live import Timing
+from pipeline.sources.probe import video_stream
 
 PATIENCE = 20.0
 
@@ -76,3 +81,23 @@ def test_a_camera_that_sends_what_browsers_do_not_play_has_its_frames_encoded(st
         assert video.streams.video[0].codec_context.name == "h264"
     (said,) = caplog.messages
     assert "sends mjpeg, which browsers do not play: its clips are encoded" in said
+
+
+def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(store, tmp_path, caplog, monkeypatch) -> None:
+    faults = [ZeroDivisionError("who would have thought"), UnicodeDecodeError("utf-8", b"", 0, 1, "no text")]
+
+    def fail(container: InputContainer) -> VideoStream | None:
+        if faults:
+            raise faults.pop(0)
+        return video_stream(container)
+
+    monkeypatch.setattr(packets_module, "Timing", lambda: Timing(first_wait=0.01, longest_wait=1.0))
+    monkeypatch.setattr(packets_module, "video_stream", fail)
+    recorder = Recorder("yard", store, Cut(before=1, after=1, reserve=0))
+    begun = begin(store, recorder)
+    reader = PacketReader(record(tmp_path / "camera.mp4", "libx264", "yuv420p"), recorder)
+    until(lambda: clip_of(store, begun))
+    reader.add(np.zeros((48, 64, 3), np.uint8), 0.0)  # raises nothing
+    reader.close()
+    unforeseen = [each for each in caplog.records if "failed in an unforeseen way" in each.message]
+    assert [each.exc_info[0] for each in unforeseen if each.exc_info] == [ZeroDivisionError, UnicodeDecodeError]
