@@ -12,6 +12,7 @@ import av
 from pipeline.channel import Worker
 from pipeline.serve.clips import Recorder
 from pipeline.serve.encoding import FrameFeed
+from pipeline.serve.parameters import ParameterSets
 from pipeline.sources.live import Timing, hide_credentials
 from pipeline.sources.probe import TIMEOUT, video_stream
 from pipeline.types import Image
@@ -115,9 +116,12 @@ class PacketReader:
             codec = stream and stream.codec_context and stream.codec_context.name  # there is none of an unknown codec
             if stream is None or codec not in _CODECS:
                 raise _Unplayable(codec or "no video that is known")
-            self._recorder.connect(lambda output: output.add_stream_from_template(stream, True))
+            parameters = ParameterSets(stream)
+            self._recorder.connect(parameters.add_stream)
             for packet in container.demux(stream):
                 if stop.is_set():
                     return
                 if packet.size:
+                    if parameters.changed(packet):
+                        self._recorder.connect(parameters.add_stream)
                     self._recorder.add(packet, time.time())

@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from support.watching import count_frames, event
 
 from pipeline.serve import packets as packets_module
-from pipeline.serve.clips import Cut, Recorder
+from pipeline.serve.clips import AddStream, Cut, Recorder
 from pipeline.serve.packets import PacketReader
 from pipeline.serve.store import EventStore
 from pipeline.serve.types import Event
@@ -101,3 +104,61 @@ def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(store, tmp_path, ca
     reader.close()
     unforeseen = [each for each in caplog.records if "failed in an unforeseen way" in each.message]
     assert [each.exc_info[0] for each in unforeseen if each.exc_info] == [ZeroDivisionError, UnicodeDecodeError]
+
+
+ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+OPTIONS = {"libx264": {"tune": "zerolatency"}, "libx265": {"x265-params": "log-level=none"}}
+
+
+class Twice(Recorder):
+    """Asks for another clip when the stream begins for the second time."""
+
+    begun: list[Event]
+
+    def connect(self, add_stream: AddStream) -> None:
+        super().connect(add_stream)
+        if len(self.begun) < 2:
+            self.begun.append(begin(self._store, self))
+
+
+def encode(codec: str, width: int, height: int, frames: int = 10) -> Iterator[Packet]:
+    """Frames of 0.1 s."""
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, height, "yuv420p", Fraction(1, 10)
+    encoder.options = OPTIONS[codec]
+    for number in range(frames):
+        frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 20 * number, np.uint8), format="bgr24")
+        frame.pts = number
+        yield from encoder.encode(frame)
+    yield from encoder.encode()
+
+
+def resized(path: Path, codec: str, *sizes: tuple[int, int]) -> str:
+    """One stream whose pictures have these sizes, each for a second."""
+    with av.open(str(path), "w", format="mpegts") as output:
+        stream = output.add_mux_stream(codec, width=64, height=64, time_base=Fraction(1, 10))
+        for second, size in enumerate(sizes):
+            for packet in encode(ENCODERS[codec], *size):
+                packet.pts, packet.dts = packet.pts + 10 * second, packet.dts + 10 * second
+                packet.stream = stream
+                output.mux(packet)
+    return str(path)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_clip_ends_where_the_camera_changes_its_resolution(store, tmp_path, codec) -> None:
+    recorder = Twice("yard", store, Cut(before=1, after=1, reserve=0))
+    recorder.begun = []
+    camera = resized(tmp_path / "camera", codec, (64, 64), (64, 64), (128, 96))
+    with closing(PacketReader(camera, recorder)):
+        until(lambda: len(recorder.begun) == 2 and clip_of(store, recorder.begun[1]))
+    sizes = []
+    for begun in recorder.begun:
+        with av.open(str(clip_of(store, begun))) as video:
+            context = video.streams.video[0].codec_context
+            sizes.append((context.width, context.height))
+            frames = [(frame.width, frame.height) for frame in video.decode(video=0)]
+            assert set(frames) == {sizes[-1]}
+            assert len(frames) == 10 * (2 - len(sizes) + 1)
+    assert sizes == [(64, 64), (128, 96)]
