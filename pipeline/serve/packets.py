@@ -113,7 +113,8 @@ class PacketReader:
         options = {"rtsp_transport": "tcp", "allowed_media_types": "video"} if rtsp else {}
         with av.open(self._url, timeout=TIMEOUT, options=options, metadata_errors="replace") as container:
             stream = video_stream(container)
-            codec = stream and stream.codec_context and stream.codec_context.name  # there is none of an unknown codec
+            context = stream and stream.codec_context  # there is none of an unknown codec
+            codec = context and context.codec.canonical_name  # "av1", whatever decodes it
             if stream is None or codec not in _CODECS:
                 raise _Unplayable(codec or "no video that is known")
             parameters = ParameterSets(stream)

@@ -106,8 +106,8 @@ def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(store, tmp_path, ca
     assert [each.exc_info[0] for each in unforeseen if each.exc_info] == [ZeroDivisionError, UnicodeDecodeError]
 
 
-ENCODERS = {"h264": "libx264", "hevc": "libx265"}
-OPTIONS = {"libx264": {"tune": "zerolatency"}, "libx265": {"x265-params": "log-level=none"}}
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+OPTIONS = {"libx264": {"tune": "zerolatency"}, "libx265": {"x265-params": "log-level=none"}, "libsvtav1": {}}
 
 
 class Twice(Recorder):
@@ -136,7 +136,7 @@ def encode(codec: str, width: int, height: int, frames: int = 10) -> Iterator[Pa
 
 def resized(path: Path, codec: str, *sizes: tuple[int, int]) -> str:
     """One stream whose pictures have these sizes, each for a second."""
-    with av.open(str(path), "w", format="mpegts") as output:
+    with av.open(str(path), "w", format="ivf" if codec == "av1" else "mpegts") as output:
         stream = output.add_mux_stream(codec, width=64, height=64, time_base=Fraction(1, 10))
         for second, size in enumerate(sizes):
             for packet in encode(ENCODERS[codec], *size):
@@ -146,7 +146,7 @@ def resized(path: Path, codec: str, *sizes: tuple[int, int]) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
 def test_a_clip_ends_where_the_camera_changes_its_resolution(store, tmp_path, codec) -> None:
     recorder = Twice("yard", store, Cut(before=1, after=1, reserve=0))
     recorder.begun = []
