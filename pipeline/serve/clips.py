@@ -64,26 +64,26 @@ class Clip:
         self._output = av.open(str(partial_path(path).absolute()), "w", format="mp4", container_options=options)
         self._stream = add_stream(self._output)
         self._before: int | None = None  # the time that the last packet had
-        self._at = 0  # and has in the clip
+        self._at: int | None = None  # and has in the clip
 
     def add(self, packet: Packet[Any]) -> None:
-        """Copies the packet; one without a time is left out.
+        """Copies the packet; one without a time is left out, but for the first: FFmpeg gives RTSP's first picture none.
 
         Where the camera's clock was set, back or far ahead, the packet follows at once on the one before.
         """
         own = packet.dts if packet.dts is not None else packet.pts
-        if own is None or packet.time_base is None:
+        if packet.time_base is None or (own is None and self._at is not None):
             return
-        gap = 0 if self._before is None else own - self._before
-        if self._before is not None and not 0 < gap * packet.time_base <= _LONGEST_GAP:
+        gap = 1 if own is None or self._before is None else own - self._before
+        if not 0 < gap * packet.time_base <= _LONGEST_GAP:
             gap = 1
         self._before = own
-        self._at += gap
+        self._at = 0 if self._at is None else self._at + gap
         copy = Packet(bytes(packet))  # the muxer changes the times of what it is given, and others need them
         copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
         copy.dts = self._at
-        copy.pts = self._at + (0 if packet.pts is None else max(0, packet.pts - own))
-        copy.duration = packet.duration or gap or 1  # players leave out a last picture that lasts no time
+        copy.pts = self._at + (0 if own is None or packet.pts is None else max(0, packet.pts - own))
+        copy.duration = packet.duration or gap  # players leave out a last picture that lasts no time
         copy.stream = self._stream
         self._output.mux(copy)
 

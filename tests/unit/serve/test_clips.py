@@ -303,6 +303,27 @@ def test_a_camera_whose_clock_is_set_has_whole_clips(yard: Yard, jump: float) ->
     assert seconds_of(path) == pytest.approx(5, abs=0.3)
 
 
+def test_a_clip_from_the_first_picture_on_plays_though_that_has_no_time(yard: Yard) -> None:
+    """As FFmpeg gives it from RTSP. What follows cannot be decoded without it."""
+    add = yard.recorder.add
+
+    def first(packet: Any, at: float) -> None:
+        packet.dts = packet.pts = None
+        yard.recorder.add = add  # type: ignore[method-assign]
+        add(packet, at)
+
+    yard.recorder.add = first  # type: ignore[method-assign]
+    yard.until(0.5)
+    begun = begin(yard, 0.5)
+    yard.until(0.8)
+    end(yard, begun, 0.8)
+    yard.until(3)
+    path = yard.clip(begun)
+    assert path is not None
+    assert greys(path)[0] == pytest.approx(0, abs=3)
+    assert len(greys(path)) == pytest.approx(19, abs=2)
+
+
 def test_frames_whose_time_goes_back_have_whole_clips(yard: Yard) -> None:
     add = yard.encoder.add
     yard.encoder.add = lambda image, pts, at: add(image, pts if pts < 4 else pts - 1000, at)  # type: ignore[method-assign]
