@@ -13,7 +13,7 @@ import cv2
 import pytest
 from argon2 import PasswordHasher
 from playwright.sync_api import Browser, Page, expect
-from support.browser import chromium
+from support.browser import wait_for_another_picture
 from support.serving import FakeCameras, FakeEvents, picture, shown
 
 from pipeline.serve.live import Live
@@ -67,39 +67,10 @@ class Site:
         self.events.miss(number, start, seconds, camera)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    context.close()
-    assert faults == []
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     with Site(tmp_path) as site:
         yield site
-
-
-def pixels_of(page: Page, camera: str) -> str:
-    return page.eval_on_selector(f'[data-camera="{camera}"] canvas', "canvas => canvas.toDataURL()")
-
-
-def wait_for_another_picture(page: Page, camera: str) -> None:
-    page.wait_for_selector(f'[data-camera="{camera}"].seen')
-    page.wait_for_function(
-        "([camera, before]) => document.querySelector(`[data-camera='${camera}'] canvas`).toDataURL() !== before",
-        arg=[camera, pixels_of(page, camera)],
-    )
 
 
 def test_live_pictures_move(site: Site, page: Page) -> None:

@@ -8,9 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,85 +24,12 @@ import yaml
 from click.testing import CliRunner
 from support.clips import Camera, camera, write_clip
 from support.models import tiny_detector
+from support.served import PASSWORD, PATIENCE, ROOT, Served, serving, until
 from websockets.sync.client import connect
 
-import pipeline
 from pipeline.serve.cli_events import events
 
-ROOT = Path(pipeline.__file__).parent.parent
-SERVE = "import sys; from pipeline.serve.cli_serve import serve; sys.exit(serve.main(standalone_mode=False))"
-PATIENCE = 240.0
-PASSWORD = "s3cret"
 MASKS = {"masks": {"door": {"points": [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]}}}
-
-
-def until(found: Callable[[], Any]) -> Any:
-    """What `found` returns, as soon as that is something."""
-    deadline = time.monotonic() + PATIENCE
-    while not (result := found()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
-    return result
-
-
-class Served:
-    """`onsight serve` as a process, its page and its log."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, folder: Path) -> None:
-        self.process, self._log, self.folder = process, log, folder
-        self.url = until(lambda: self.logged("watch at "))[0].removeprefix("watch at ")
-        self._page = httpx.Client(base_url=self.url, headers={"Origin": self.url.rstrip("/")}, timeout=PATIENCE)
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(encoding="utf-8")
-
-    def logged(self, start: str) -> list[str]:
-        """The messages of the log that begin so."""
-        assert self.process.poll() is None, self.log
-        whole = [line for line in self.log.splitlines(keepends=True) if line.startswith("{") and line.endswith("\n")]
-        messages = [json.loads(line)["message"] for line in whole]
-        return [message for message in messages if message.startswith(start)]
-
-    def ask(self, path: str, method: str = "GET", **options: Any) -> httpx.Response:
-        answer = self._page.request(method, path, **options)
-        assert answer.is_success, answer.text
-        assert PASSWORD not in answer.text
-        return answer
-
-    def cameras(self) -> dict[str, dict[str, Any]]:
-        return {each["name"]: each for each in self.ask("/api/cameras").json()}
-
-    def wait_for(self, name: str, state: str) -> None:
-        until(lambda: self.cameras().get(name, {}).get("state") == state)
-
-    def events(self, **question: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("/api/events", params=question).json()["events"]
-        return found
-
-    def gaps(self, name: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("/api/gaps", params={"camera": name}).json()["gaps"]
-        return found
-
-    def configure(self, config: str) -> None:
-        (self.folder / "live.yaml").write_text(config, encoding="utf-8")
-        self.process.send_signal(signal.SIGHUP)
-
-
-@contextmanager
-def serving(folder: Path, *flags: str, **environment: str) -> Iterator[Served]:
-    """`onsight serve FLAGS` with this working folder; ended by force if it is still there."""
-    command = [sys.executable, "-c", SERVE, *flags, "--port", "0", "--log-format", "json"]
-    log = folder / "log.jsonl"
-    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
-    with (
-        log.open("wb") as stream,
-        subprocess.Popen(command, cwd=folder, env={**os.environ, **path, **environment}, stderr=stream) as process,
-    ):
-        try:
-            yield Served(process, log, folder)
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")
