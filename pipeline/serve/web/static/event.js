@@ -42,16 +42,30 @@ async function fromLink() {
   }
 }
 
+/** The list is another one: the event that is open may have got its end, its clip or a neighbour. */
+export function refreshEvent(events) {
+  if (!dialog.open) return;
+  const event = events.find((each) => each.id === shown.id);
+  if (event && JSON.stringify(event) !== JSON.stringify(shown)) showEvent(event);
+  else enableWays();
+}
+
 export function showEvent(event) {
+  const before = dialog.open ? shown : null;
   shown = event;
   history.replaceState(null, "", `#event/${encodeURIComponent(event.id)}`);
   document.getElementById("event-title").textContent = `${event.label} · ${event.camera}`;
-  media.replaceChildren(mediaOf(event));
+  const same = before && ["id", "thumbnail", "clip"].every((key) => event[key] === before[key]);
+  if (!same) media.replaceChildren(mediaOf(event)); // else a clip would begin again
   document.getElementById("facts").replaceChildren(...factsOf(event));
   download.hidden = !event.clip;
   download.href = event.clip ? `${event.clip}?download=true` : "";
-  for (const step of [-1, 1]) ways[step].disabled = !list.neighbour(event.id, step);
+  enableWays();
   if (!dialog.open) dialog.showModal();
+}
+
+function enableWays() {
+  for (const step of [-1, 1]) ways[step].disabled = !list.neighbour(shown.id, step);
 }
 
 function mediaOf(event) {

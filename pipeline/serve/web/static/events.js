@@ -1,7 +1,7 @@
 // The list of events and its search.
 
 import { ask } from "./api.js";
-import { showEvent } from "./event.js";
+import { refreshEvent, showEvent } from "./event.js";
 import { clockOf, dayOf, percentOf, spanOf } from "./words.js";
 
 const form = document.getElementById("search");
@@ -152,6 +152,7 @@ function render() {
   none.hidden = events.length > 0;
   none.textContent = new FormData(form).values().some(Boolean) ? "No event fits this search." : "Nothing has been seen yet.";
   suggest();
+  refreshEvent(events);
 }
 
 function nodeOf(event) {
