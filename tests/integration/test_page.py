@@ -319,6 +319,19 @@ def test_the_page_waits_for_its_server(tmp_path: Path, page: Page) -> None:
     expect(page.locator("#trouble")).to_be_visible()
 
 
+def test_it_fits_the_phone_of_an_admin_who_has_signed_in(tmp_path: Path, browser: Browser) -> None:
+    with Site(tmp_path, users=USERS) as site, browser.new_context(viewport={"width": 360, "height": 740}) as context:
+        site.cameras.put("yard", gaps=3, dropped=4321)
+        page = context.new_page()
+        page.goto(site.server.url)
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        expect(page.get_by_role("button", name="Settings of yard")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_both_colours(site: Site, browser: Browser, scheme: Any) -> None:
     site.see(1)
@@ -329,5 +342,6 @@ def test_it_fits_a_phone_in_both_colours(site: Site, browser: Browser, scheme: A
         page.goto(site.server.url)
         page.wait_for_selector("button.event")
         assert page.evaluate("document.documentElement.scrollWidth") == 360
+
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (paper == "rgb(15, 17, 21)") == (scheme == "dark")
