@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.models import tiny_classifier, tiny_detector
+
+if TYPE_CHECKING:
+    from support.databases import OpenStore, Server
 
 REQUIRE_CUDA = "ONSIGHT_REQUIRE_CUDA"
 
@@ -35,6 +39,28 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A server of PostgreSQL."""
+    from support.databases import serving
+
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
+    """For tests of all kinds of databases."""
+    from pipeline.serve.store import EventStore
+
+    folder = tmp_path / "events"
+    if request.param == "sqlite":
+        yield partial(EventStore, folder)
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        yield partial(EventStore, url, folder)
 
 
 @pytest.fixture

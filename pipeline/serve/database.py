@@ -22,9 +22,15 @@ _PATIENCE = 5.0  # seconds to wait for another process that writes
 # Kill-safe with synchronous NORMAL; a power cut may cost the last commits, never the database. What is deleted is
 # overwritten, and its pages go back to the file system.
 _PRAGMAS = ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON")
+# libpq waits for minutes, and does not decode the text of a database whose encoding is SQL_ASCII.
+_POSTGRESQL = {"connect_timeout": "5", "client_encoding": "utf8"}
+# How a transaction begins that reads, and one that writes: the second waits for the others of its kind.
+_BEGIN = {"sqlite": ("BEGIN", "BEGIN IMMEDIATE"), "postgresql": (None, "SELECT pg_advisory_xact_lock(1869509481)")}
+_LOCKED = "another program writes to it and does not end: try again, or end that program"
 _REASONS = {
     "QueuePool limit": "too many ask at once: try again",
-    "locked": "another program writes to it and does not end: try again, or end that program",
+    "locked": _LOCKED,
+    "lock timeout": _LOCKED,
     "not a database": "it is no database: give another --store, or move the file away",
     "malformed": "it is damaged: restore a copy, or move the file away to begin anew",
     "readonly": "it cannot be written to: change the permissions of the file and its folder",
@@ -38,20 +44,24 @@ class Database:
 
     Args:
         url: of SQLAlchemy, sqlite or postgresql.
+        create: False: it must be there already.
 
     Raises:
         ConfigError: a URL of another kind, or the package of its database is missing.
-        StoreError: it cannot be opened, or was made by a newer version.
+        StoreError: there is none, it cannot be opened, or was made by a newer version.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, *, create: bool = True) -> None:
         parsed = _parse(url)
         self.kind = parsed.get_backend_name()
         self.name = parsed.database if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
+        if self.kind == "postgresql":
+            parsed = parsed.update_query_dict({**_POSTGRESQL, **parsed.query})
+        read, write = _BEGIN[self.kind]
         # The one who writes has a connection of its own, so that no number of readers keeps it waiting.
-        self._readers = self._open(parsed, "BEGIN", pool_timeout=_PATIENCE)
-        self._writer = self._open(parsed, "BEGIN IMMEDIATE", pool_timeout=_PATIENCE, pool_size=1, max_overflow=0)
-        self._migrate()
+        self._readers = self._open(parsed, read, pool_timeout=_PATIENCE)
+        self._writer = self._open(parsed, write, pool_timeout=_PATIENCE, pool_size=1, max_overflow=0)
+        self._migrate(create)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -86,7 +96,7 @@ class Database:
         self._readers.dispose()
         self._writer.dispose()
 
-    def _open(self, url: URL, begin: str, **pool: Any) -> Engine:
+    def _open(self, url: URL, begin: str | None, **pool: Any) -> Engine:
         lite = self.kind == "sqlite"
         try:
             engine = create_engine(
@@ -96,21 +106,24 @@ class Database:
                 json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
                 **pool,
             )
-        except ModuleNotFoundError as error:
-            raise ConfigError(f"{self.name} needs the package {error.name}: pip install {error.name}") from None
-        if lite:
-            event.listen(engine, "connect", _set_up)
+        except ImportError:  # of psycopg, or of the library that it needs
+            raise ConfigError(f"{self.name} needs the package psycopg: pip install 'onsight[postgresql]'") from None
+        event.listen(engine, "connect", _set_up_sqlite if lite else _set_up_postgresql)
+        if begin is not None:
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         return engine
 
-    def _migrate(self) -> None:
+    def _migrate(self, create: bool) -> None:
         config = Config()
         config.set_main_option("script_location", "pipeline.serve:migrations")
         config.set_main_option("path_separator", "os")
         script = ScriptDirectory.from_config(config)
         with self.reading() as connection:
-            if self._revision(connection, script) == script.get_current_head():
-                return
+            current = self._revision(connection, script)
+        if current == script.get_current_head():
+            return
+        if current is None and not create:
+            raise StoreError(f"there are no events in {self.name}: give the folder or URL of the store with --store")
         with self.writing() as connection:  # another process may have done it meanwhile
             if self._revision(connection, script) != script.get_current_head():
                 config.attributes["connection"] = connection
@@ -137,20 +150,23 @@ class Database:
 def _parse(url: str | URL) -> URL:
     try:
         parsed = make_url(url)
-        kind = parsed.get_backend_name()
-        parsed.get_dialect()
+        kind, driver = parsed.get_backend_name(), parsed.get_driver_name()
     except (ArgumentError, NoSuchModuleError):
         raise ConfigError(_KINDS) from None
-    except ModuleNotFoundError:
-        return parsed
-    if kind not in ("sqlite", "postgresql") or (kind == "sqlite" and not parsed.database):
+    if (kind, driver) not in _DRIVERS or (kind == "sqlite" and not parsed.database):
         raise ConfigError(_KINDS)
     return parsed
 
 
+_DRIVERS = (("sqlite", "pysqlite"), ("postgresql", "psycopg"))
 _KINDS = "events are kept in SQLite or PostgreSQL: give a folder, or a URL such as postgresql://user@host/name"
 
 
-def _set_up(driver: Any, record: object) -> None:
+def _set_up_sqlite(driver: Any, record: object) -> None:
     for pragma in _PRAGMAS:
         driver.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _set_up_postgresql(driver: Any, record: object) -> None:
+    driver.execute(f"SET lock_timeout = {round(1000 * _PATIENCE)}")
+    driver.commit()

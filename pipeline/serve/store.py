@@ -53,7 +53,7 @@ class EventStore:
     def __init__(self, where: str | Path, files: str | Path | None = None, *, create: bool = True) -> None:
         url, folder = _locate(where, files, create)
         self.files = Files(folder)
-        self.database = Database(url)
+        self.database = Database(url, create=create)
         self._writer = Writer(self.database, self.files)
         self.on_delete: Callable[[Collection[str]], None] = lambda ids: None
 

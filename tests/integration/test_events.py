@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from support.databases import Server
 from support.watching import event
 
 import pipeline
@@ -95,6 +96,21 @@ def test_gaps(folder: Path) -> None:
     start = (now - timedelta(minutes=5)).isoformat()
     assert json.loads(found) == {"id": "2", "camera": "yard", "start": start, "end": None, "reason": "no route"}
     assert onsight_events("--store", folder, "--gaps", "--camera", "porch").stdout.splitlines()[1:] == []
+
+
+def test_a_store_with_a_url(postgresql: Server, folder: Path, tmp_path: Path) -> None:
+    """As `onsight serve` keeps it: rows in the database, files in the folder."""
+    with postgresql.database() as url, closing(EventStore(folder)) as known:
+        with closing(EventStore(url, folder)) as store:
+            for each in known.search():
+                store.add(each)
+        where = ("--store", url, "--files", folder)
+        assert lines(*where) == ["dog", "car", "person"]
+        assert lines(*where, "--label", "CAR,dog", "--text", "yar") == ["dog", "car"]
+        result = onsight_events(*where, "--label", "car", "--export", tmp_path / "all")
+        assert result.exit_code == 0, result.output
+        (car,) = json.loads((tmp_path / "all" / "events.json").read_text())
+        assert (tmp_path / "all" / car["clip"]).read_bytes() == b"a clip"
 
 
 def test_a_list_that_is_cut_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

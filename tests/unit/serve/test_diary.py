@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from support.databases import OpenStore
 
 from pipeline.serve.diary import Diary
 from pipeline.serve.recovery import recover
@@ -18,8 +18,8 @@ from pipeline.sources.state import Health
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[EventStore]:
-    with closing(EventStore(tmp_path)) as opened:
+def store(open_store: OpenStore) -> Iterator[EventStore]:
+    with closing(open_store()) as opened:
         yield opened
 
 
@@ -164,17 +164,17 @@ def test_the_end_of_the_process_is_the_end_of_what_it_can_tell(store: EventStore
     assert seconds(gap) == pytest.approx(60, abs=1)
 
 
-def test_after_a_kill_the_time_without_a_process_is_a_gap(tmp_path: Path) -> None:
+def test_after_a_kill_the_time_without_a_process_is_a_gap(open_store: OpenStore) -> None:
     """`yard` was lost, `door` was live; nobody has watched for an hour. `new` was not there before, `old` is gone."""
     killed = datetime.now(UTC) - timedelta(hours=1)
-    with closing(EventStore(tmp_path)) as store:
+    with closing(open_store()) as store:
         diary = Diary(store)
         diary.write({0: ("yard", lost()), 1: ("door", live()), 2: ("old", live())})
         (open_gap,) = kept(store)
         store.note_gap(Gap(open_gap.id, "yard", killed - timedelta(minutes=5), None, "Connection refused"))
         for name in ("yard", "door", "old"):
             store.note_watched(name, killed)
-    with closing(EventStore(tmp_path)) as store:  # the diary was not closed
+    with closing(open_store()) as store:  # the diary was not closed
         recover(store)
         diary = Diary(store)
         diary.write({0: ("yard", asked()), 1: ("door", asked()), 2: ("new", asked())})

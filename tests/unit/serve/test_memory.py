@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from support.databases import OpenStore
 from support.watching import NOW, after, shown
 
 from pipeline.serve.memory import Memory
@@ -29,8 +29,8 @@ class Clips:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[EventStore]:
-    with closing(EventStore(tmp_path)) as opened:
+def store(open_store: OpenStore) -> Iterator[EventStore]:
+    with closing(open_store()) as opened:
         yield opened
 
 

@@ -1,8 +1,10 @@
-"""The store on SQLite, with its real writer thread; no test waits for it but by `flush`."""
+"""The store, with its real writer thread; no test waits for it but by `flush`."""
 
 from __future__ import annotations
 
 import sqlite3
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -13,15 +15,17 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import exc
+from sqlalchemy import exc, select
+from support.databases import OpenStore, Server
 from support.watching import after, event
 
+from pipeline.channel import Worker
 from pipeline.errors import ConfigError, StoreError
 from pipeline.serve import files as files_module
 from pipeline.serve import pending as pending_module
 from pipeline.serve.recovery import recover
 from pipeline.serve.store import EventStore
-from pipeline.serve.tables import metadata
+from pipeline.serve.tables import events, metadata
 from pipeline.serve.types import Gap
 from pipeline.types import Image
 
@@ -29,16 +33,15 @@ PICTURE = np.full((40, 60, 3), 120, np.uint8)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[EventStore]:
-    with closing(EventStore(tmp_path / "events")) as opened:
+def store(open_store: OpenStore) -> Iterator[EventStore]:
+    with closing(open_store()) as opened:
         yield opened
 
 
 def run(store: EventStore, sql: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(store.files.folder / "events.db")) as database:
-        found = database.execute(sql).fetchall()
-        database.commit()
-        return found
+    with store.database.writing() as connection:
+        found = connection.exec_driver_sql(sql)
+        return [tuple(row) for row in found] if found.returns_rows else []
 
 
 def test_an_event_comes_back_as_it_was(store: EventStore) -> None:
@@ -87,18 +90,18 @@ def test_a_thumbnail_is_a_jpeg_of_the_day(store: EventStore) -> None:
     assert run(store, "SELECT bytes FROM events") == [(path.stat().st_size,)]
 
 
-def test_the_writer_writes_by_itself(tmp_path: Path) -> None:
-    with closing(EventStore(tmp_path)) as store, closing(EventStore(tmp_path)) as other:
+def test_the_writer_writes_by_itself(open_store: OpenStore) -> None:
+    with closing(open_store()) as store, closing(open_store()) as other:
         store.add(event())
         while not other.search():
             pass
 
 
-def test_closing_writes_what_waits(tmp_path: Path) -> None:
-    store = EventStore(tmp_path)
+def test_closing_writes_what_waits(open_store: OpenStore) -> None:
+    store = open_store()
     store.add(event())
     store.close()
-    with closing(EventStore(tmp_path, create=False)) as again:
+    with closing(open_store(create=False)) as again:
         assert len(again.search()) == 1
 
 
@@ -165,24 +168,23 @@ def test_the_audit_log(store: EventStore) -> None:
 
 
 def test_while_another_program_locks_the_database_events_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("pipeline.serve.database._PATIENCE", 0.02)
     first, second = event(0, lasted=None), event(1)
-    with closing(EventStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / "events.db")) as other:
-        other.execute("BEGIN IMMEDIATE")
-        store.add(first, PICTURE)
-        store.audit("ann", "view", "a")
-        store.note_gap(Gap("0", "yard", after(0), None, "gone"))
-        with pytest.raises(StoreError, match="another program writes to it"):
-            store.flush()
-        store.note_gap(Gap("0", "yard", after(0), after(1), "gone"))
-        store.update(replace(first, end=after(5)))
-        store.add(second)
-        while "waits in memory" not in caplog.text:
-            pass
-        assert store.search() == []
-        other.rollback()
+    with closing(open_store()) as store, closing(open_store()) as other:
+        with other.database.writing():
+            store.add(first, PICTURE)
+            store.audit("ann", "view", "a")
+            store.note_gap(Gap("0", "yard", after(0), None, "gone"))
+            with pytest.raises(StoreError, match="another program writes to it"):
+                store.flush()
+            store.note_gap(Gap("0", "yard", after(0), after(1), "gone"))
+            store.update(replace(first, end=after(5)))
+            store.add(second)
+            while "waits in memory" not in caplog.text:
+                pass
+            assert store.search() == []
         store.flush()
         assert [each.end for each in store.search()] == [second.end, after(5)]
         assert len(store.audits()) == 1
@@ -199,9 +201,9 @@ def test_readers_do_not_keep_the_writer_waiting(store: EventStore, monkeypatch: 
     assert len(store.search()) == 1
 
 
-def test_too_many_readers_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_readers_are_told(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.serve.database._PATIENCE", 0.02)
-    with closing(EventStore(tmp_path)) as store, ExitStack() as stack:
+    with closing(open_store()) as store, ExitStack() as stack:
         for _ in range(15):
             stack.enter_context(store.database.reading())
         with pytest.raises(StoreError, match="too many ask at once: try again"):
@@ -238,22 +240,20 @@ def test_the_writer_survives_a_database_that_goes_away(
 
 
 def test_a_full_disk_keeps_the_events_and_no_pictures_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither the database nor thumbnails can be written."""
     monkeypatch.setattr("pipeline.serve.database._PATIENCE", 0.02)
     seen = [event(seconds) for seconds in range(3)]
-    with closing(EventStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / "events.db")) as other:
-        with monkeypatch.context() as full:
+    with closing(open_store()) as store, closing(open_store()) as other:
+        with monkeypatch.context() as full, other.database.writing():
             full.setattr(files_module, "to_jpeg", fail_to_write)
-            other.execute("BEGIN IMMEDIATE")
             for each in seen:
                 store.add(each, PICTURE)
             with pytest.raises(StoreError):
                 store.flush()
             pending = store._writer._pending._batch
             assert (len(pending.changes), len(pending.pictures)) == (3, 0)
-        other.rollback()
         store.flush()
         assert [each.thumbnail for each in store.search()] == [None] * 3
         store.update(seen[0], PICTURE)
@@ -307,20 +307,30 @@ def test_the_migrations_make_the_tables(store: EventStore) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_migration_that_is_cut_short_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_that_open_a_new_store_make_its_tables_once(open_store: OpenStore) -> None:
+    def keep_opening(stop: threading.Event) -> None:
+        open_store().close()
+
+    workers = [Worker(keep_opening, f"opens {number}") for number in range(4)]
+    for worker in workers:
+        worker.close()
+        worker.check()
+
+
+def test_a_migration_that_is_cut_short_leaves_nothing(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def cut_short(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr("alembic.op.create_index", cut_short)
         with pytest.raises(KeyboardInterrupt):
-            EventStore(tmp_path)
-    with closing(EventStore(tmp_path)) as store:
+            open_store()
+    with closing(open_store()) as store:
         assert store.search() == []
 
 
-def test_safe_pragmas(store: EventStore) -> None:
-    with store.database.reading() as connection:
+def test_safe_pragmas(tmp_path: Path) -> None:
+    with closing(EventStore(tmp_path)) as store, store.database.reading() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "secure_delete", "auto_vacuum")
@@ -328,22 +338,22 @@ def test_safe_pragmas(store: EventStore) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 1, "secure_delete": 1, "auto_vacuum": 2}
 
 
-def test_a_store_of_the_first_schema_keeps_its_events(tmp_path: Path) -> None:
-    with closing(EventStore(tmp_path)) as store:
+def test_a_store_of_the_first_schema_keeps_its_events(open_store: OpenStore) -> None:
+    with closing(open_store()) as store:
         store.add(event())
         store.flush()
         for sql in ("DROP TABLE gaps", "DROP TABLE watched", "UPDATE alembic_version SET version_num = '0001'"):
             run(store, sql)
-    with closing(EventStore(tmp_path)) as store:
+    with closing(open_store()) as store:
         assert len(store.search()) == 1
         assert store.gaps() == []
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    with closing(EventStore(tmp_path)) as store:
+def test_a_newer_schema_is_refused(open_store: OpenStore) -> None:
+    with closing(open_store()) as store:
         run(store, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="newer version of Onsight: update"):
-        EventStore(tmp_path)
+        open_store()
 
 
 def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
@@ -368,6 +378,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     ("url", "reason"),
     [
         ("mysql://me@host/name", "SQLite or PostgreSQL"),
+        ("postgresql+asyncpg://me@host/name", "SQLite or PostgreSQL"),
         ("nonsense://", "SQLite or PostgreSQL"),
         ("sqlite://", "SQLite or PostgreSQL"),
         ("://", "SQLite or PostgreSQL"),
@@ -385,6 +396,76 @@ def test_a_url_needs_a_folder_for_files(tmp_path: Path) -> None:
         store.add(event(), PICTURE)
         store.flush()
         assert store.thumbnail_path(store.search()[0]) is not None
+
+
+# PostgreSQL
+
+
+def test_without_psycopg_the_command_that_installs_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"postgresql://me:\*\*\*@host/name .* pip install 'onsight\[postgresql\]'"):
+        EventStore("postgresql://me:hush@host/name", tmp_path)
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="Connection refused") as told:
+        EventStore("postgresql://me:hush@127.0.0.1:1/name", tmp_path)
+    assert "\n" not in str(told.value)
+    assert "hush" not in str(told.value)
+
+
+def test_an_empty_database_is_not_filled_by_one_who_reads(postgresql: Server, tmp_path: Path) -> None:
+    with postgresql.database() as url:
+        for _ in range(2):
+            with pytest.raises(StoreError, match="no events in"):
+                EventStore(url, tmp_path, create=False)
+        EventStore(url, tmp_path).close()
+        EventStore(url, tmp_path, create=False).close()
+
+
+def test_a_server_that_starts_again_costs_nothing(postgresql: Server, tmp_path: Path) -> None:
+    with postgresql.database() as url, closing(EventStore(url, tmp_path)) as store:
+        store.add(event(0))
+        store.flush()
+        postgresql.cut_off()
+        store.add(event(1))
+        store.flush()
+        postgresql.cut_off()
+        assert len(store.search()) == 2
+
+
+def test_a_connection_that_is_cut_while_it_writes_costs_nothing(postgresql: Server, tmp_path: Path) -> None:
+    def write(store: EventStore) -> None:
+        with store.database.writing() as connection:
+            postgresql.cut_off()
+            connection.execute(select(events))
+
+    with postgresql.database() as url, closing(EventStore(url, tmp_path)) as store:
+        with pytest.raises(StoreError, match="terminating connection"):
+            write(store)
+        store.add(event())
+        store.flush()
+        assert len(store.search()) == 1
+
+
+def test_a_database_of_no_encoding_keeps_text(postgresql: Server, tmp_path: Path) -> None:
+    """Debian makes such ones where the locale is not set."""
+    with postgresql.database("SQL_ASCII") as url, closing(EventStore(url, tmp_path)) as store:
+        store.add(event(label="Hündin", zones=["Hof Ä"]))
+        store.flush()
+        (found,) = store.search(text="Hof Ä")
+        assert found.label == "Hündin"
+
+
+def test_the_patience_of_the_url_is_kept(postgresql: Server, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(postgresql.database())
+        store = stack.enter_context(closing(EventStore(f"{url}&connect_timeout=7", tmp_path)))
+        connection = stack.enter_context(store.database.reading())
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert driver.info.get_parameters()["connect_timeout"] == "7"
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "5s"
 
 
 # After a kill
@@ -413,10 +494,10 @@ def test_recovery_puts_files_in_order(store: EventStore) -> None:
     assert left == {clip.name, "mine.mp4"}
 
 
-def test_one_process_watches(tmp_path: Path) -> None:
-    with closing(EventStore(tmp_path)) as store, closing(EventStore(tmp_path)) as other:
+def test_one_process_watches(open_store: OpenStore) -> None:
+    with closing(open_store()) as store, closing(open_store()) as other:
         recover(store)
         with pytest.raises(StoreError, match="another process"):
             recover(other)
-    with closing(EventStore(tmp_path)) as again:
+    with closing(open_store()) as again:
         recover(again)
