@@ -54,8 +54,9 @@ class Database:
     def __init__(self, url: str | URL, *, create: bool = True) -> None:
         parsed = _parse(url)
         self.kind = parsed.get_backend_name()
-        self.name = parsed.database if self.kind == "sqlite" else parsed.render_as_string(hide_password=True)
+        self.name = parsed.database
         if self.kind == "postgresql":
+            self.name = parsed.set(query={}).render_as_string(hide_password=True)  # a query may hold a password, too
             parsed = parsed.update_query_dict({**_POSTGRESQL, **parsed.query})
         read, write = _BEGIN[self.kind]
         # The one who writes has a connection of its own, so that no number of readers keeps it waiting.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shlex
 import shutil
 import subprocess
@@ -91,5 +90,7 @@ def _account() -> dict[str, Any]:
     """How `subprocess` runs it: PostgreSQL refuses to serve root."""
     if os.geteuid() != 0:
         return {}
+    import pwd  # Windows has none
+
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}

@@ -407,9 +407,10 @@ def test_without_psycopg_the_command_that_installs_it_is_told(tmp_path: Path, mo
         EventStore("postgresql://me:hush@host/name", tmp_path)
 
 
-def test_a_server_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("url", ["postgresql://me:hush@127.0.0.1:1/a", "postgresql://me@127.0.0.1:1/a?password=hush"])
+def test_a_server_that_is_not_there_is_told_in_one_line(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Connection refused") as told:
-        EventStore("postgresql://me:hush@127.0.0.1:1/name", tmp_path)
+        EventStore(url, tmp_path)
     assert "\n" not in str(told.value)
     assert "hush" not in str(told.value)
 
