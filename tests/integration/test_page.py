@@ -342,6 +342,5 @@ def test_it_fits_a_phone_in_both_colours(site: Site, browser: Browser, scheme: A
         page.goto(site.server.url)
         page.wait_for_selector("button.event")
         assert page.evaluate("document.documentElement.scrollWidth") == 360
-
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (paper == "rgb(15, 17, 21)") == (scheme == "dark")
