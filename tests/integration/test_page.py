@@ -219,6 +219,7 @@ def test_signing_in(tmp_path: Path, page: Page) -> None:
     with Site(tmp_path, users=USERS) as site:
         page.goto(site.server.url)
         expect(page).to_have_url(re.compile("/login$"))
+        expect(page.locator("#notice")).to_have_text("Events are kept for 14 days.")
         page.get_by_label("Name").fill("ben")
         page.get_by_label("Password").fill("a guess")
         page.keyboard.press("Enter")

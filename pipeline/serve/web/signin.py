@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from html import escape
 from importlib.resources import files
 from math import ceil
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from pipeline.serve.web.wire import Credentials, Problem
 router = APIRouter(tags=["page"])
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_NOTICE = b"{notice}"  # its place in login.html
 _REFUSED: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "Wrong name or password"},
     429: {"model": Problem, "description": "Too many attempts; see Retry-After"},
@@ -39,9 +41,9 @@ async def index() -> HTMLResponse:
 
 
 @router.get("/login", response_class=HTMLResponse, include_in_schema=False)
-async def login_page() -> HTMLResponse:
-    """Where one signs in."""
-    return HTMLResponse(static_files()["login.html"])
+async def login_page(its: Its) -> HTMLResponse:
+    """Where one signs in. The notice is for those, too, who cannot: it is written into the page."""
+    return HTMLResponse(static_files()["login.html"].replace(_NOTICE, escape(its.settings.notice).encode()))
 
 
 @router.get("/static/{name}", include_in_schema=False)

@@ -158,6 +158,12 @@ def test_what_is_public_gives_nothing_away(world: World) -> None:
         assert "gate" not in reply.text
 
 
+def test_strangers_are_told_what_is_recorded(tmp_path: Path, world: World) -> None:
+    assert '<p id="notice">Events are kept for 14 days.</p>' in world.client.get("/login").text
+    spiked = World(tmp_path, **{**SETTINGS, "notice": "<script>alert(1)</script> & more"})
+    assert '<p id="notice">&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</p>' in spiked.client.get("/login").text
+
+
 @pytest.mark.parametrize("path", ["/nowhere", "/api/events/", "/static/app.js", "/docs", "/redoc", "/static/../api/me"])
 def test_strangers_do_not_learn_what_is_there(world: World, path: str) -> None:
     assert world.client.get(path).status_code == 401
