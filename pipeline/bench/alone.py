@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
@@ -145,37 +146,44 @@ class Stages:
                 worker.close()
 
     def _read_clip(self, laps: Laps, most: int, until: float) -> None:
+        """As in the run, the clock starts when the source is there and the outputs are planned, and stops when all is
+        closed.
+        """
+        with TemporaryDirectory(prefix="onsight-bench-", ignore_cleanup_errors=True) as folder:
+            with closing(self._job.open()) as source:
+                pictures, records = self._outputs(folder, source)
+                with records:
+                    with pictures:
+                        self._read_frames(laps, source, pictures, records, most, until)
+                        laps.end("decode")
+                    if self._job.encode:
+                        laps.end("encode")
+                laps.end("records")
+            laps.end("decode")
+
+    def _read_frames(
+        self, laps: Laps, source: Source, pictures: Outputs, records: Outputs, most: int, until: float
+    ) -> None:
         encode = self._job.encode
         recognise = Recogniser(self._watched(laps), settle(self._model.contract))
         redact, draw = Redactor(False, "blur"), painter(encode, False, frozenset())
-        with TemporaryDirectory(prefix="onsight-bench-", ignore_cleanup_errors=True) as folder:
-            laps.start()
-            source = self._job.open()
-            laps.end("decode")
-            pictures, records = self._outputs(folder, source)
-            with records:
-                with pictures:
-                    laps.start()
-                    for frame in source.frames(threading.Event()):
-                        laps.lap("decode")
-                        (recognised,) = recognise([frame])
-                        laps.lap("results")
-                        redacted = redact(recognised)
-                        assert redacted is not None
-                        annotated = draw(redacted)
-                        laps.lap("draw")
-                        if encode:
-                            pictures.write(annotated)
-                            laps.lap("encode")
-                        records.write(annotated)
-                        laps.lap("records")
-                        laps.frames += 1
-                        if laps.frames == most or perf_counter() > until:
-                            break
-                    laps.end("decode")
-                if encode:
-                    laps.end("encode")
-            laps.end("records")
+        laps.start()
+        for frame in source.frames(threading.Event()):
+            laps.lap("decode")
+            (recognised,) = recognise([frame])
+            laps.lap("results")
+            redacted = redact(recognised)
+            assert redacted is not None
+            annotated = draw(redacted)
+            laps.lap("draw")
+            if encode:
+                pictures.write(annotated)
+                laps.lap("encode")
+            records.write(annotated)
+            laps.lap("records")
+            laps.frames += 1
+            if laps.frames == most or perf_counter() > until:
+                return
 
     def _outputs(self, folder: str, source: Source) -> tuple[Outputs, Outputs]:
         """What the run writes, pictures apart from records."""

@@ -1,20 +1,49 @@
-"""Stages alone beside a GPU: ONNX Runtime on the CPU, and a driver whose GPU is memory of the host."""
+"""Stages alone, on the CPU and beside a GPU: ONNX Runtime on the CPU, and a driver whose GPU is memory of the host."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.gpu import FakeDriver, use
 from support.models import tiny_classifier
 
 from pipeline import model
+from pipeline.bench import alone, job
+from pipeline.bench.alone import Stages
 from pipeline.bench.job import plan_job, synthetic_spec
 from pipeline.bench.measure import Plan, measure_clip
 from pipeline.bench.table import print_bench
 from pipeline.bench.words import the_limit
+from pipeline.model import OnnxModel
 from pipeline.slot import Slot
+from pipeline.sources import Source, open_source
+
+
+def test_looking_at_the_source_is_no_part_of_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's clock starts when its sources are open, and stops when they are closed."""
+    clock = SimpleNamespace(now=0.0)
+
+    def open_slowly(spec: str, **options: object) -> Source:
+        source = open_source(spec)
+        clock.now += 100
+        monkeypatch.setattr(source, "close", lambda: setattr(clock, "now", clock.now + 1))
+        return source
+
+    path = tiny_classifier(tmp_path / "m.onnx")
+    stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cpu", encode=False), OnnxModel(path, "cpu"))
+    monkeypatch.setattr(job, "open_source", open_slowly)
+    for name in ("perf_counter", "process_time"):
+        monkeypatch.setattr(alone, name, lambda: clock.now)
+    laps = stages.measure(frames=6, seconds=1000)  # the clip twice
+    assert (laps.frames, clock.now) == (6, 202)
+    assert (
+        dict(laps.cpu)
+        == dict(laps.wall)
+        == {"decode": 2, "resize": 0, "infer": 0, "results": 0, "draw": 0, "records": 0}
+    )
 
 
 @pytest.fixture
