@@ -128,15 +128,20 @@ class Stages:
                 call()
                 calls[number] += 1
 
+        def wait() -> int:
+            """Returns the calls until now."""
+            for worker in workers:
+                worker.check()
+            sleep(_POLL)
+            return sum(calls)
+
         workers = [Worker(partial(infer, number), f"inference {number}") for number in range(len(calls))]
         try:
             while min(calls) < _LEAST_CALLS:
-                for worker in workers:
-                    worker.check()
-                sleep(_POLL)
+                wait()
             before, began, cpu = sum(calls), perf_counter(), process_time()
-            while (done := sum(calls) - before) < _LEAST_CALLS or perf_counter() - began < seconds:
-                sleep(_POLL)
+            while (done := wait() - before) < _LEAST_CALLS or perf_counter() - began < seconds:
+                pass
             frames = done * len(inputs_BHW3)
             return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)
         finally:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -71,3 +74,24 @@ def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.Capt
     printed = capsys.readouterr().out
     assert "copies, ms" in printed
     assert the_limit(found) in printed
+
+
+def test_inferences_that_fail_while_they_are_measured_are_not_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cuda", encode=False), OnnxModel(path, "cuda"))
+    stages.measure(frames=3, seconds=60)
+
+    def parts(model: OnnxModel, inputs_BHW3: object) -> dict[str, Callable[[], object]]:
+        calls = count(1)
+
+        def infer() -> None:
+            if next(calls) > 3:
+                sleep(0.02)  # as many as have to be seen before the measurement begins
+                raise RuntimeError("the GPU has fallen off the bus")
+
+        return {"infer": infer, "copy": lambda: None}
+
+    monkeypatch.setattr(OnnxModel, "parts", parts)
+    with pytest.raises(RuntimeError, match="fallen off the bus"):
+        stages.infer(1, seconds=0.1)
