@@ -9,17 +9,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from functools import partial
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time, sleep
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from time import perf_counter, process_time
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from pipeline import cuda, schedule
+from pipeline.bench.calls import Call, repeat, repeat_at_once
 from pipeline.bench.job import Job
-from pipeline.channel import Worker
 from pipeline.model import Model, OnnxModel
 from pipeline.outputs import Outputs, plan_outputs
 from pipeline.recogniser import Recogniser
@@ -35,8 +34,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _KEPT = 8  # inputs of the model, to make batches of
-_LEAST_CALLS = 3
-_POLL = 0.001  # seconds
 
 
 class Laps:
@@ -74,14 +71,6 @@ class Laps:
         self.each[stage].append(self.end(stage))
 
 
-class Call(NamedTuple):
-    """Inference by batch: seconds of a frame. `copy`: to a GPU and back, apart from the others; None on a CPU."""
-
-    wall: float
-    cpu: float
-    copy: float | None = None
-
-
 class Stages:
     """The stages of a job. Opens a model with one thread of its own on the CPU; on a GPU, `model` serves."""
 
@@ -107,48 +96,31 @@ class Stages:
         """
         inputs_BHW3 = np.concatenate(list(islice(cycle(self._inputs), batch)))
         if self._model.device == "cpu":
-            return _repeat(self._model.parts(inputs_BHW3)["infer"], batch, seconds)
+            return repeat(self._model.parts(inputs_BHW3)["infer"], batch, seconds)
         self._model.prepare(batch)
         pinned_BHW3 = cuda.pinned(inputs_BHW3.nbytes).reshape(inputs_BHW3.shape)
         pinned_BHW3[:] = inputs_BHW3
-        copied = _repeat(self._model.parts(pinned_BHW3)["copy"], batch, seconds / 2)
-        return self._in_flight(pinned_BHW3, seconds / 2)._replace(copy=copied.wall)
+        copied = repeat(self._model.parts(pinned_BHW3)["copy"], batch, seconds / 2)
+        return self._at_once(pinned_BHW3, seconds / 2)._replace(copy=copied.wall)
+
+    @property
+    def sessions(self) -> int:
+        """How many threads of the run infer at once."""
+        return self._threads.workers
+
+    def infer_together(self, seconds: float) -> Call:
+        """Inference of single frames by so many threads at once, which share the model as the run's do."""
+        return self._at_once(self._inputs[0], seconds)
 
     def batches(self, wanted: Sequence[int]) -> tuple[int, ...]:
         """Those of the batch sizes that the model can take at once."""
         return (1,) if self._model.contract.input.batch == 1 else tuple(wanted)
 
-    def _in_flight(self, inputs_BHW3: Image, seconds: float) -> Call:
-        """Batches that are on the GPU already, side by side."""
-        calls = [0] * self._threads.workers
+    def _at_once(self, inputs_BHW3: Image, seconds: float) -> Call:
+        def prepare() -> Callable[[], object]:
+            return self._model.parts(inputs_BHW3)["infer"]
 
-        def infer(number: int, stop: threading.Event) -> None:
-            call = self._model.parts(inputs_BHW3)["infer"]
-            while not stop.is_set():
-                call()
-                calls[number] += 1
-
-        def wait() -> int:
-            """Returns the calls until now."""
-            for worker in workers:
-                worker.check()
-            sleep(_POLL)
-            return sum(calls)
-
-        workers = [Worker(partial(infer, number), f"inference {number}") for number in range(len(calls))]
-        try:
-            while min(calls) < _LEAST_CALLS:
-                wait()
-            before, began, cpu = sum(calls), perf_counter(), process_time()
-            while (done := wait() - before) < _LEAST_CALLS or perf_counter() - began < seconds:
-                pass
-            frames = done * len(inputs_BHW3)
-            return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)
-        finally:
-            for worker in workers:
-                worker.end()
-            for worker in workers:
-                worker.close()
+        return repeat_at_once(prepare, self.sessions, len(inputs_BHW3), seconds)
 
     def _read_clip(self, laps: Laps, most: int, until: float) -> None:
         """As in the run, the clock starts when the source is there and the outputs are planned, and stops when all is
@@ -218,14 +190,3 @@ class Stages:
         inputs_1HW3 = inputs if isinstance(inputs, np.ndarray) else np.stack([each.download() for each in inputs])
         if not self._inputs or self._inputs[0].shape == inputs_1HW3.shape:
             self._inputs.append(inputs_1HW3.copy())
-
-
-def _repeat(call: Callable[[], object], batch: int, seconds: float) -> Call:
-    """`call`, which takes `batch` frames, again and again for so long."""
-    call()
-    calls, began, cpu = 0, perf_counter(), process_time()
-    while calls < _LEAST_CALLS or perf_counter() - began < seconds:
-        call()
-        calls += 1
-    frames = calls * batch
-    return Call((perf_counter() - began) / frames, (process_time() - cpu) / frames)

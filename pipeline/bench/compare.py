@@ -127,6 +127,8 @@ def _of_the_stages(bench: Bench) -> Iterator[tuple[str, Figure]]:
     on_cpu = bench.model.device == "cpu"  # where other load makes a stage wait, but cost no more
     stages = [(f"{stage.name} alone", stage.ms, stage.cpu_ms) for stage in bench.alone]
     batches = [(f"inference, batch {batch.batch}", batch.ms, batch.cpu_ms) for batch in bench.batches]
+    if together := bench.together:
+        batches.append((f"inference, {together.inferences} at once", together.ms, together.cpu_ms))
     for name, wall, cpu in stages + batches:
         yield (f"{name}, CPU", Figure(cpu, "ms")) if on_cpu else (name, Figure(wall, "ms"))
 

@@ -1,16 +1,18 @@
-"""Why a figure is not to be trusted: one sentence for each reason."""
+"""Why a figure is not to be trusted, or lower than it could be: one sentence for each reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.bench.result import Bench, Conditions
+from pipeline.bench.result import Bench, Conditions, Together
 
 _BUSY = 0.05  # of the cores: others may work so much
 _APART = 0.1  # of the median: rounds may differ by so much
 _SLOWED = 0.9  # of its own highest value: a clock below has changed
 _TOO_GOOD = 1.05
 _FEW_ROUNDS = 3
+_GOOD = 0.95  # an efficiency that need not be explained
+_DEARER = 1.05  # times the CPU time alone: inferences at once share something
 
 
 def find_doubts(bench: Bench) -> Iterator[str]:
@@ -31,6 +33,8 @@ def find_doubts(bench: Bench) -> Iterator[str]:
         yield f"the rounds differ by {100 * apart:.0f} %: this machine is not quiet"
     if bench.efficiency and bench.efficiency.median > _TOO_GOOD:
         yield "the run beats what its stages alone allow: the machine was slower while they were measured"
+    if bench.efficiency and bench.efficiency.median < _GOOD and bench.together:
+        yield from _about_sharing(bench.together)
 
 
 def _about_the_machine(seen: Conditions, cores: float) -> Iterator[str]:
@@ -47,3 +51,11 @@ def _about_the_machine(seen: Conditions, cores: float) -> Iterator[str]:
     for name, clock in (("CPU", seen.clock_mhz), ("GPU", seen.gpu_clock_mhz)):
         if clock and clock.min < _SLOWED * clock.max:
             yield f"the clock of the {name} changed between {clock.min:.0f} and {clock.max:.0f} MHz"
+
+
+def _about_sharing(seen: Together) -> Iterator[str]:
+    if seen.ratio.median > _DEARER:
+        yield (
+            f"{seen.inferences} inferences at once cost {seen.ratio.median:.2f} times the CPU time of one alone: the "
+            f"cores share something (cache, memory, clock), which bounds the efficiency at {seen.bound.median:.2f}"
+        )

@@ -41,6 +41,15 @@ def measure_efficiency(fps: Spread, limit: Limit) -> Spread:
     return Spread.of([rate / allowed for rate, allowed in zip(fps.rounds, limit.fps.rounds, strict=True)])
 
 
+def bound_efficiency(costs: Sequence[Cost], ratios: Sequence[float]) -> Spread:
+    """What is left of the efficiency on a CPU where inference costs `ratios` times the CPU time that it takes alone,
+    because others run beside it: the CPU time of a frame of all stages alone ÷ that with inference so much dearer.
+    """
+    sums = [sum(cost.cpu_ms.values()) for cost in costs]
+    dearer = [(ratio - 1) * cost.cpu_ms["infer"] for cost, ratio in zip(costs, ratios, strict=True)]
+    return Spread.of([alone / (alone + more) for alone, more in zip(sums, dearer, strict=True)])
+
+
 def _side_by_side(cost: Cost, cores: float) -> dict[str, float]:
     times = {stage: cost.ms[stage] for stage in ("decode", "copy", "infer", "encode") if stage in cost.ms}
     host = sum(milliseconds for stage, milliseconds in cost.cpu_ms.items() if stage != "infer")

@@ -10,13 +10,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench.alone import Call, Laps, Stages
+from pipeline.bench.alone import Laps, Stages
+from pipeline.bench.calls import Call
 from pipeline.bench.doubts import find_doubts
-from pipeline.bench.efficiency import Cost, find_limit, measure_efficiency
+from pipeline.bench.efficiency import Cost, bound_efficiency, find_limit, measure_efficiency
 from pipeline.bench.gpu import watch_gpu
 from pipeline.bench.job import Job, model_facts
 from pipeline.bench.machine import MachineWatch, describe_machine, peak_memory
-from pipeline.bench.result import Alone, Batch, Bench, Percentiles, Spread, Streams, Whole, Within
+from pipeline.bench.result import Alone, Batch, Bench, Percentiles, Spread, Streams, Together, Whole, Within
 from pipeline.bench.spans import STAGES, Span, ages, milliseconds
 from pipeline.bench.streams import Watched, judge_run, run_streams, sum_up
 from pipeline.bench.whole import Run, run_clip
@@ -24,7 +25,7 @@ from pipeline.terms import Preset
 
 WARM_UP = 2.0
 """Seconds, or those of a round if they are less."""
-_BATCH_PART = 0.2  # of a round's seconds, for each batch size
+_BATCH_PART = 0.2  # of a round's seconds, for each batch size, and for inferences at once
 
 Tell = Callable[[str], None]
 
@@ -101,6 +102,8 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
     rounds: list[_Round] = []
     laps: list[Laps] = []
     calls: dict[int, list[Call]] = {}
+    pairs: list[tuple[Call, Call]] = []
+    part = _BATCH_PART * plan.seconds
     stages, peak, spans = None, 0, list[Span]()
     for number in range(plan.rounds):
         tell(f"round {number + 1} of {plan.rounds}")
@@ -114,7 +117,10 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
             stages.measure(frames, min(WARM_UP, plan.seconds))
         laps.append(stages.measure(frames, plan.seconds))
         for batch in stages.batches(plan.batches):
-            calls.setdefault(batch, []).append(stages.infer(batch, _BATCH_PART * plan.seconds))
+            calls.setdefault(batch, []).append(stages.infer(batch, part))
+        if not session.on_gpu and stages.sessions > 1:
+            one = calls[1][-1] if 1 in calls else stages.infer(1, part)
+            pairs.append((one, stages.infer_together(part)))
         session.watch.sample()
     batches = [list(each) for each in zip(*calls.values(), strict=True)] if session.on_gpu else [[] for _ in laps]
     costs = [_cost(lap, each) for lap, each in zip(laps, batches, strict=True)]
@@ -125,6 +131,7 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         whole=whole,
         alone=_sum_up_stages(laps),
         batches=tuple(_sum_up_batch(batch, each) for batch, each in calls.items()),
+        together=_sum_up_pairs(stages.sessions, pairs, costs) if stages and pairs else None,
         limit=limit,
         efficiency=measure_efficiency(whole.fps, limit),
     )
@@ -186,6 +193,20 @@ def _sum_up_batch(batch: int, calls: Sequence[Call]) -> Batch:
         ms=Spread.of([1000 * call.wall for call in calls]),
         cpu_ms=Spread.of([1000 * call.cpu for call in calls]),
         copy_ms=Spread.of(copies) if copies else None,
+    )
+
+
+def _sum_up_pairs(inferences: int, pairs: Sequence[tuple[Call, Call]], costs: Sequence[Cost]) -> Together | None:
+    """Of each round an inference alone and so many at once; None where one was too short for the clock."""
+    if not all(one.cpu for one, _ in pairs):
+        return None
+    ratios = [together.cpu / one.cpu for one, together in pairs]
+    return Together(
+        inferences=inferences,
+        ms=Spread.of([1000 * together.wall for _, together in pairs]),
+        cpu_ms=Spread.of([1000 * together.cpu for _, together in pairs]),
+        ratio=Spread.of(ratios),
+        bound=bound_efficiency(costs, ratios),
     )
 
 

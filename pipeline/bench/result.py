@@ -77,6 +77,18 @@ class Batch(_Part):
     copy_ms: Spread | None = None
 
 
+class Together(_Part):
+    """Inference on a CPU by as many threads at once as the run has. `ratio`: the CPU time of a frame ÷ that of one
+    inference alone; `bound`: what it leaves of the efficiency.
+    """
+
+    inferences: int
+    ms: Spread
+    cpu_ms: Spread
+    ratio: Spread
+    bound: Spread
+
+
 class Whole(_Part):
     """The run. `drawn` and `written`: the age of a frame then, since it came out of the decoder."""
 
@@ -191,7 +203,7 @@ class ClipFacts(_Part):
 
 
 class Bench(_Part):
-    """A benchmark of a clip (`whole`, `alone`, `batches`, `limit`, `efficiency`) or of live `streams`."""
+    """A benchmark of a clip (`whole`, `alone`, `batches`, `together`, `limit`, `efficiency`) or of live `streams`."""
 
     kind: Literal["onsight bench"] = KIND
     version: Literal[1] = VERSION
@@ -215,6 +227,7 @@ class Bench(_Part):
     whole: Whole | None = None
     alone: tuple[Alone, ...] = ()
     batches: tuple[Batch, ...] = ()
+    together: Together | None = None
     limit: Limit | None = None
     efficiency: Spread | None = None
     streams: tuple[Streams, ...] = ()

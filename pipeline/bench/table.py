@@ -70,6 +70,9 @@ def _batches(bench: Bench) -> Table:
         copies = [spread(batch.copy_ms)] if batch.copy_ms else []
         rate = number(1000 / batch.ms.median)
         table.add_row(str(batch.batch), spread(batch.ms), spread(batch.cpu_ms), rate, *copies)
+    if together := bench.together:
+        rate = number(1000 / together.ms.median)
+        table.add_row(f"1, {together.inferences} at once", spread(together.ms), spread(together.cpu_ms), rate)
     return table
 
 

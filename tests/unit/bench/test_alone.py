@@ -13,7 +13,7 @@ import pytest
 from support.gpu import FakeDriver, use
 from support.models import tiny_classifier
 
-from pipeline import model
+from pipeline import model, schedule
 from pipeline.bench import alone, job
 from pipeline.bench.alone import Stages
 from pipeline.bench.job import plan_job, synthetic_spec
@@ -69,6 +69,7 @@ def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.Capt
     assert found.limit.resource in ("decode", "copy", "infer", "the cores")
     assert found.whole is not None
     assert found.whole.gpu_ms is not None
+    assert found.together is None
     assert found.whole.gpu_ms.median == pytest.approx(min(each.ms.median for each in found.batches), rel=0.5)
     print_bench(found)
     printed = capsys.readouterr().out
@@ -95,3 +96,29 @@ def test_inferences_that_fail_while_they_are_measured_are_not_waited_for(
     monkeypatch.setattr(OnnxModel, "parts", parts)
     with pytest.raises(RuntimeError, match="fallen off the bus"):
         stages.infer(1, seconds=0.1)
+
+
+def test_inferences_at_once_stand_beside_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(schedule, "available_cores", lambda: 3)
+    job = plan_job(synthetic_spec("64x48", 30), tiny_classifier(tmp_path / "m.onnx"), "cpu", encode=False)
+    found, _ = measure_clip(job, Plan(rounds=2, seconds=0.2, batches=(4,)), lambda what: None)  # 1 is measured, too
+    assert [each.batch for each in found.batches] == [4]
+    assert found.together is not None
+    assert (found.together.inferences, len(found.together.ratio.rounds)) == (3, 2)
+    assert found.together.ms.min > 0
+    assert found.together.cpu_ms.min > 0
+    for i in range(2):
+        costs = {stage.name: stage.cpu_ms.rounds[i] for stage in found.alone}
+        at_once = sum(costs.values()) + (found.together.ratio.rounds[i] - 1) * costs["infer"]
+        assert found.together.bound.rounds[i] == pytest.approx(sum(costs.values()) / at_once)
+    print_bench(found)
+    assert "1, 3 at once" in capsys.readouterr().out
+
+
+def test_one_core_has_nothing_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "available_cores", lambda: 1)
+    job = plan_job(synthetic_spec("64x48", 30), tiny_classifier(tmp_path / "m.onnx"), "cpu", encode=False)
+    found, _ = measure_clip(job, Plan(rounds=1, seconds=0.1, batches=(1,)), lambda what: None)
+    assert found.together is None

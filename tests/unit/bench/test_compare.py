@@ -3,6 +3,7 @@ import pytest
 from support.benches import clip_bench, rounds, streams_bench
 
 from pipeline.bench.compare import compare, find_differences, ratio_interval
+from pipeline.bench.result import Together
 
 
 def change_of(old, new, name="frames per second"):
@@ -82,6 +83,13 @@ def test_streams_are_compared_by_their_number():
     names = [each.name for each in compare(streams_bench({1: True, 2: True}), streams_bench({2: True, 4: False}))]
     assert names
     assert all(name.startswith("2 streams, ") for name in names)
+
+
+def test_inferences_at_once_are_compared_where_both_have_them():
+    together = Together(inferences=2, ms=rounds(4), cpu_ms=rounds(9), ratio=rounds(1.1), bound=rounds(0.9))
+    old, new = clip_bench(together=together), clip_bench(together=together.model_copy(update={"cpu_ms": rounds(12)}))
+    assert change_of(old, new, "inference, 2 at once, CPU").verdict == "worse"
+    assert "inference, 2 at once, CPU" not in [each.name for each in compare(clip_bench(), new)]
 
 
 def test_a_clip_and_streams_have_nothing_in_common():

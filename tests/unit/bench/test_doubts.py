@@ -2,6 +2,7 @@ import pytest
 from support.benches import clip_bench, quiet, rounds, streams_bench
 
 from pipeline.bench.doubts import find_doubts
+from pipeline.bench.result import Together
 
 
 def doubts(**changes):
@@ -63,3 +64,15 @@ def test_a_synthetic_picture_is_not_taken_for_a_decoded_one():
 def test_nodes_that_a_gpu_leaves_to_the_cpu_are_told():
     model = clip_bench().model.model_copy(update={"device": "cuda", "cpu_nodes": 2})
     assert "2 of 9 nodes of the network run on the CPU" in doubts(model=model)
+
+
+@pytest.mark.parametrize(
+    ("efficiency", "ratio", "told"), [(0.9, 1.12, True), (0.96, 1.12, False), (0.9, 1.04, False), (0.9, None, False)]
+)
+def test_inferences_that_cost_more_at_once_explain_a_low_efficiency(efficiency, ratio, told):
+    together = None
+    if ratio is not None:
+        together = Together(inferences=2, ms=rounds(4), cpu_ms=rounds(9), ratio=rounds(ratio), bound=rounds(0.91))
+    said = doubts(efficiency=rounds(efficiency), together=together)
+    assert ("2 inferences at once cost 1.12 times the CPU time of one alone" in said) == told
+    assert ("bounds the efficiency at 0.91" in said) == told

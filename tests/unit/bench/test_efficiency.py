@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.bench.efficiency import Cost, find_limit, measure_efficiency
+from pipeline.bench.efficiency import Cost, bound_efficiency, find_limit, measure_efficiency
 from pipeline.bench.result import Spread
 
 
@@ -39,3 +39,8 @@ def test_the_slowest_of_what_runs_side_by_side_is_the_limit_beside_a_gpu(stage, 
     limit = find_limit([cost], cores=cores, gpu=True)
     assert (limit.resource, limit.share) == (resource, None)
     assert limit.fps.median == pytest.approx(fps)
+
+
+def test_inferences_that_cost_more_beside_others_bound_the_efficiency() -> None:
+    costs = [Cost(ms={}, cpu_ms={"decode": 2.0, "infer": infer}) for infer in (8.0, 4.0)]
+    assert bound_efficiency(costs, [1.25, 1.0]).rounds == pytest.approx((10 / 12, 1.0))
