@@ -17,27 +17,24 @@ from pipeline.model import OnnxModel
 SETTLING = 1.0
 """Seconds at the start of a run of live sources that are not judged."""
 TOLERATED = 0.001
-"""The share of the frames that may be dropped by a machine that still takes so many sources."""
+"""The share of the frames of a source that may be dropped by a machine that still takes so many sources."""
 _LAST = 1.0  # seconds at the end of a run in which its sources must be on time once
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A round after it has settled: frames shown and due, what the slowest source was shown with, ages of frames drawn.
+    """A round after it has settled: frames shown and due of each source, what the slowest one was shown with, ages of
+    frames drawn.
 
     `late`: the pictures of a source came behind the clock, and ever more so.
     """
 
-    shown: int
-    due: int
+    shown: tuple[int, ...]
+    due: tuple[int, ...]
     fps: float
     late: bool
     drawn_N: NDArray[np.float64]
     cpu_ms: float
-
-    @property
-    def dropped(self) -> int:
-        return self.due - self.shown
 
 
 def run_streams(job: Job, size: str, fps: float, count: int, seconds: float, model: OnnxModel | None) -> Run:
@@ -47,20 +44,29 @@ def run_streams(job: Job, size: str, fps: float, count: int, seconds: float, mod
 
 
 def judge_run(run: Run, count: int, target_fps: float) -> Watched:
-    """What became of the frames that were due after settling. A source of which nothing was seen has lost all."""
-    began = min(span.begin for span in run.spans if span.stage == "write") + SETTLING
-    ended = max(span.end for span in run.spans)
-    shown = due = 0
-    rates = []
+    """What became of the frames that were due after settling, until the end of the run: by their numbers, and by the
+    clock, so that a source that came late, stalled or never came has lost what it did not give.
+    """
+    writes = [span for span in run.spans if span.stage == "write"]
+    began, ended = min(span.begin for span in writes) + SETTLING, max(span.end for span in writes)
+    by_clock = max(1, int((ended - began) * target_fps) - 1)  # frames at either end may be under way
+    shown, due, rates = [], [], []
     for stream in range(count):
-        seen = [span for span in run.spans if (span.stage, span.stream) == ("write", stream) and span.begin >= began]
-        shown += len(seen)
-        due += seen[-1].frame - seen[0].frame + 1 if seen else max(1, round((ended - began) * target_fps))
-        rates.append((len(seen) - 1) / (seen[-1].begin - seen[0].begin) if len(seen) > 1 else 0.0)
+        seen = [span for span in writes if span.stream == stream and span.begin >= began]
+        shown.append(len(seen))
+        due.append(max(by_clock, seen[-1].frame - seen[0].frame + 1 if seen else 0))
+        rates.append(_rate(seen, ended - began, complete=len(seen) == due[-1]))
     read = [[span for span in run.spans if (span.stage, span.stream) == ("decode", each)] for each in range(count)]
     late = any(is_late(spans, target_fps) for spans in read)
     drawn_N = ages((span for span in run.spans if span.begin >= began), "draw")
-    return Watched(shown, due, min(rates), late, drawn_N, run.cpu_ms)
+    return Watched(tuple(shown), tuple(due), min(rates), late, drawn_N, run.cpu_ms)
+
+
+def _rate(seen: Sequence[Span], seconds: float, complete: bool) -> float:
+    """Frames a second: between those `seen` if they are all, else in all the `seconds`."""
+    if complete and len(seen) > 1:
+        return (len(seen) - 1) / (seen[-1].begin - seen[0].begin)
+    return len(seen) / seconds
 
 
 def is_late(spans: Sequence[Span], fps: float) -> bool:
@@ -74,15 +80,16 @@ def is_late(spans: Sequence[Span], fps: float) -> bool:
 
 def sum_up(count: int, rounds: Sequence[Watched], peak_memory: int) -> Streams:
     """The rounds with `count` sources."""
-    due, dropped = sum(each.due for each in rounds), sum(each.dropped for each in rounds)
+    due_S = np.sum([each.due for each in rounds], axis=0)  # of each source
+    dropped_S = due_S - np.sum([each.shown for each in rounds], axis=0)
     late = any(each.late for each in rounds)
     tails = [float(np.percentile(each.drawn_N, 99)) for each in rounds if len(each.drawn_N)]
     return Streams(
         streams=count,
-        taken=dropped <= TOLERATED * due and not late,
+        taken=bool(np.all(dropped_S <= TOLERATED * due_S)) and not late,
         fps=Spread.of([each.fps for each in rounds]),
-        due=due,
-        dropped=dropped,
+        due=int(due_S.sum()),
+        dropped=int(dropped_S.sum()),
         late=late,
         drawn=Percentiles.of(np.concatenate([each.drawn_N for each in rounds])),
         drawn_p99=Spread.of(tails) if tails else None,

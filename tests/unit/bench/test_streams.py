@@ -28,16 +28,39 @@ def test_frames_that_are_missing_after_settling_are_dropped():
     first = [span for i in range(30) if i not in (3, 15, 16) for span in written(0, i)]  # 3 was in the first second
     second = [span for i in range(30) for span in written(1, i)]
     found = judge_run(run(first + second), 2, FPS)
-    assert (found.shown, found.due, found.dropped) == (38, 40, 2)
-    assert found.fps == pytest.approx(17 / 1.9)
+    assert (found.shown, found.due) == ((18, 20), (20, 20))
+    assert found.fps == pytest.approx(18 / 1.92)
     assert found.drawn_N.tolist() == pytest.approx([20] * 38)
 
 
 def test_a_source_that_was_never_seen_has_lost_all():
     found = judge_run(run([span for i in range(30) for span in written(0, i)]), 2, FPS)
-    assert found.shown == 20
-    assert found.due == pytest.approx(40, abs=1)
+    assert (found.shown, found.due) == ((20, 0), (20, 18))
     assert (found.fps, found.late) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown"),
+    [(range(20), 10), (range(15, 30), 15), ([12], 1), ([*range(15), 29], 6)],
+    ids=["it stalls", "it comes late", "once", "it comes back at the end"],
+)
+def test_a_source_has_lost_what_it_did_not_give(seen, shown):
+    """Beside one that gives all, of which frames 10 to 29 are judged."""
+    spans = [span for i in range(30) for span in written(0, i)] + [span for i in seen for span in written(1, i)]
+    found = judge_run(run(spans), 2, FPS)
+    assert found.shown == (20, shown)
+    assert found.due[0] == 20
+    assert found.due[1] == pytest.approx(20, abs=2)
+    assert found.fps == pytest.approx(shown / 1.92)
+    assert not sum_up(2, [found], 2**28).taken
+
+
+def test_a_frame_that_is_under_way_at_the_end_is_not_lost():
+    first = [span for i in range(31) for span in written(0, i)]
+    second = [span for i in range(30) for span in written(1, i)]
+    found = judge_run(run(first + second), 2, FPS)
+    assert (found.shown, found.due) == ((21, 20), (21, 20))
+    assert found.fps == pytest.approx(FPS)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +82,14 @@ def test_a_source_is_late_if_it_does_not_catch_up(delays, late):
 )
 def test_one_frame_in_a_thousand_may_be_lost(dropped, late, taken):
     drawn = np.full(500, 20.0)
-    rounds = [Watched(500, 500, 30, False, drawn, 9), Watched(500 - dropped, 500, 30, late, drawn, 9)]
+    rounds = [Watched((500,), (500,), 30, False, drawn, 9), Watched((500 - dropped,), (500,), 30, late, drawn, 9)]
     found = sum_up(4, rounds, 2**28)
     assert (found.taken, found.dropped, found.due) == (taken, dropped, 1000)
+
+
+def test_a_source_that_loses_frames_is_not_made_good_by_others():
+    found = sum_up(3, [Watched((1000, 1000, 998), (1000, 1000, 1000), 30, False, np.full(500, 20.0), 9)], 2**28)
+    assert (found.taken, found.dropped, found.due) == (False, 2, 3000)
 
 
 @pytest.mark.parametrize(
