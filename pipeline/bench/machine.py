@@ -7,7 +7,7 @@ import platform
 import re
 import sys
 from contextlib import suppress
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -18,7 +18,9 @@ from pipeline.bench.result import Conditions, Machine, Spread
 from pipeline.probes import installed, runtime_version
 from pipeline.schedule import available_cores
 
-_PACKAGES = ("onsight", "av", "numpy", "opencv-python")
+_PACKAGES = ("onsight", "av", "numpy")
+_OPENCV = "opencv-"  # -python, -python-headless, -contrib-python and so on: all are the module cv2
+_CUDA = ("nvidia-cuda-runtime", "nvidia-cudnn", "nvidia-cublas", "nvidia-cufft", "tensorrt")
 _CGROUP = Path("/sys/fs/cgroup")
 _CPU = Path("/sys/devices/system/cpu")
 
@@ -26,7 +28,6 @@ _CPU = Path("/sys/devices/system/cpu")
 def describe_machine(gpu: GpuWatch | None) -> Machine:
     """As it is now."""
     clock = _clock()
-    versions = {name: version(name) for name in _PACKAGES if installed(name)}
     return Machine(
         system=platform.platform(),
         cpu=_cpu_name(),
@@ -38,8 +39,23 @@ def describe_machine(gpu: GpuWatch | None) -> Machine:
         governor=_read(_CPU / "cpu0/cpufreq/scaling_governor"),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         gpu=gpu.describe() if gpu else None,
-        versions={**versions, "onnxruntime": runtime_version(), "python": platform.python_version()},
+        versions=_versions(),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Of what decodes, infers and encodes: packages, and FFmpeg's libraries in PyAV."""
+    import av
+
+    found = {each.name: each.version for each in distributions() if each.name}
+    prefixes = (_OPENCV, *_CUDA) if installed("onnxruntime-gpu") else (_OPENCV,)
+    return {
+        **{name: version(name) for name in _PACKAGES if installed(name)},
+        **{name: found[name] for name in sorted(found) if name.lower().startswith(prefixes)},
+        **{name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()},
+        "onnxruntime": runtime_version(),
+        "python": platform.python_version(),
+    }
 
 
 def peak_memory() -> int:

@@ -2,6 +2,7 @@ import platform
 import time
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 
@@ -19,6 +20,19 @@ def test_a_machine_says_what_it_is():
     assert found.versions["numpy"] == np.__version__
     assert "onnxruntime" in found.versions
     assert found.gpu is None
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-gpu"])
+def test_libraries_are_told_whichever_package_they_came_with(runtime, monkeypatch):
+    packages = {"opencv-contrib-python-headless": "5.0", "nvidia-cudnn-cu13": "9.1", "nvidia-nccl-cu13": "2.0"}
+    named = [SimpleNamespace(name=name, version=number) for name, number in packages.items()]
+    monkeypatch.setattr(machine, "distributions", lambda: named)
+    monkeypatch.setattr(machine, "installed", lambda name: name == runtime)
+    found = machine.describe_machine(None).versions
+    assert found["opencv-contrib-python-headless"] == "5.0"
+    assert found.get("nvidia-cudnn-cu13") == ("9.1" if runtime == "onnxruntime-gpu" else None)
+    assert "nvidia-nccl-cu13" not in found
+    assert found["libavcodec"] == ".".join(str(number) for number in av.library_versions["libavcodec"])
 
 
 def test_own_work_is_not_taken_for_that_of_others(monkeypatch):
