@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from pipeline.errors import ConfigError
-from pipeline.terms import Decoder, Device
+from pipeline.terms import Decoder, Device, Encoder
 
 if TYPE_CHECKING:
     from pipeline.bench.job import Job
@@ -53,6 +53,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--cuda-graph/--no-cuda-graph", default=False, help="Record inferences on CUDA, and play them.")
 @click.option("--nhwc/--no-nhwc", default=False, help="Convolve on CUDA with the channels last.")
 @click.option("--decoder", type=click.Choice(get_args(Decoder)), default="cpu", show_default=True)
+@click.option("--encoder", type=click.Choice(get_args(Encoder)), default="x264", show_default=True)
 @click.option(
     "--batch", type=Numbers(), default="1,4,8", show_default=True, metavar="N,…", help="Batches of inference alone."
 )
@@ -123,7 +124,7 @@ def _plan_job(clip: str | None, options: dict[str, Any]) -> Job:
     if options["streams"] and size is None:
         raise ConfigError("'streams' needs --synthetic WIDTHxHEIGHT: how large are the cameras' pictures?")
     spec = clip if clip is not None else synthetic_spec(size, options["target_fps"])
-    given = {name: options[name] for name in ("model", "device", "encode", "cuda_graph", "nhwc", "decoder")}
+    given = {name: options[name] for name in ("model", "device", "encode", "cuda_graph", "nhwc", "decoder", "encoder")}
     return plan_job(spec, **given)
 
 

@@ -65,6 +65,7 @@ def find_differences(old: Bench, new: Bench) -> Iterator[str]:
         "clip": [f"{each.clip.name} ({(each.clip.sha256 or 'synthetic')[:12]})" for each in (old, new)],
         "decoding": [each.decoder for each in (old, new)],
         "encoding": [f"with {each.preset or 'a preset untold'}" if each.encode else "without" for each in (old, new)],
+        "encoder": [each.encoder or "x264" for each in (old, new)],
         "target rate": [f"{each.target_fps or 0:g} fps" for each in (old, new)],
         "seconds a round": [f"{each.seconds:g}" for each in (old, new)],
         "processor": [f"{each.machine.cpu}, {each.machine.usable_cores:g} cores" for each in (old, new)],

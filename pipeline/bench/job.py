@@ -16,7 +16,7 @@ from pipeline.model import OnnxModel
 from pipeline.schedule import DECODE_THREADS
 from pipeline.sources import Source, open_source
 from pipeline.sources.synthetic import PREFIX
-from pipeline.terms import Decoder, Device, Preset
+from pipeline.terms import Decoder, Device, Encoder, Preset
 
 _SYNTHETIC_FRAMES = 300
 _SIZE = re.compile(r"\d+x\d+")
@@ -26,7 +26,8 @@ _SIZE = re.compile(r"\d+x\d+")
 class Job:
     """`spec` names a source that can be read again and again, with `clip.frames` frames a time.
 
-    `preset`: of the encoder; `auto` where it is still to be found. `decoder`: what decodes the clip.
+    `preset`: of the encoder; `auto` where it is still to be found. `decoder`: what decodes the clip. `encoder`: what
+    encodes the labelled video.
     """
 
     spec: str
@@ -38,13 +39,14 @@ class Job:
     cuda_graph: bool = False
     nhwc: bool = False
     decoder: Decoder = "cpu"
+    encoder: Encoder = "x264"
 
     def config(self, folder: str, sources: tuple[str, ...]) -> RunConfig:
         """`onsight run` of `sources`, its records and labelled videos going into `folder`."""
         flags: dict[str, Any] = {"records": f"{folder}/records.jsonl", "decoder": self.decoder}
         if self.encode:
             flags["output"] = folder if len(sources) > 1 else f"{folder}/labelled.mp4"
-            flags["preset"] = self.preset
+            flags |= {"encoder": self.encoder, "preset": self.preset}
         model = {"model": self.model, "device": self.device, "cuda_graph": self.cuda_graph, "nhwc": self.nhwc}
         return build_config({"sources": sources, **model, **flags})
 
@@ -65,19 +67,23 @@ def plan_job(
     cuda_graph: bool = False,
     nhwc: bool = False,
     decoder: Decoder = "cpu",
+    encoder: Encoder = "x264",
 ) -> Job:
     """Opens the clip and looks at it.
 
     Raises:
-        OnsightError: it cannot be read, or is no recorded video.
+        OnsightError: it cannot be read, or is no recorded video, or the encoder has nothing to encode.
     """
+    if encoder != "x264" and not encode:
+        raise ConfigError("'encoder' does not go with --no-encode: it is what encodes the labelled video")
     source = open_source(spec, decoder=decoder)
     if source.media.still or source.media.live:
         source.close()
         kind = "a camera" if source.media.live else "made of images"
         raise ConfigError(f"{source.name} is {kind}: bench measures a recorded video, or --synthetic WIDTHxHEIGHT")
     decoder = "nvdec" if source.media.decoder == "nvdec" else "cpu"  # what `auto` has taken
-    return Job(spec, model, device, encode, _look_at(source), cuda_graph=cuda_graph, nhwc=nhwc, decoder=decoder)
+    clip = _look_at(source)
+    return Job(spec, model, device, encode, clip, cuda_graph=cuda_graph, nhwc=nhwc, decoder=decoder, encoder=encoder)
 
 
 def synthetic_spec(size: str, fps: float, *, live: bool = False, seed: int = 0) -> str:

@@ -21,7 +21,7 @@ from pipeline.bench.result import Alone, Batch, Bench, Percentiles, Spread, Stre
 from pipeline.bench.spans import STAGES, Span, ages, milliseconds
 from pipeline.bench.streams import Watched, judge_run, run_streams, sum_up
 from pipeline.bench.whole import Run, run_clip
-from pipeline.terms import Preset
+from pipeline.terms import Encoder, Preset
 
 WARM_UP = 2.0
 """Seconds, or those of a round if they are less."""
@@ -81,6 +81,7 @@ class _Session:
             nhwc=self._job.nhwc,
             decoder=self._job.decoder,
             encode=self._job.encode,
+            encoder=self._warm_up.encoder,
             preset=self._warm_up.preset,
             seconds=self._plan.seconds,
             rounds=self._plan.rounds,
@@ -95,8 +96,7 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
     """A benchmark of the clip, and the spans of the last round."""
     tell("warm-up")
     warm_up = run_clip(job, None, seconds=min(WARM_UP, plan.seconds))
-    if warm_up.preset is not None:  # else each round, and the stages alone, might find another one
-        job = replace(job, preset=cast(Preset, warm_up.preset))
+    job = _settle(job, warm_up)
     frames = max(1, round(plan.seconds * (warm_up.rate or warm_up.fps)))
     session = _Session(job, plan, warm_up)
     rounds: list[_Round] = []
@@ -136,6 +136,14 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         efficiency=measure_efficiency(whole.fps, limit),
     )
     return bench, spans
+
+
+def _settle(job: Job, warm_up: Run) -> Job:
+    """With the encoder and the preset that were found: else each round, and the stages alone, might find others."""
+    if warm_up.encoder is None:
+        return job
+    job = replace(job, encoder=cast(Encoder, warm_up.encoder))
+    return replace(job, preset=cast(Preset, warm_up.preset)) if job.encoder == "x264" else job  # NVENC has but one
 
 
 def measure_streams(

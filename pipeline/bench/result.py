@@ -217,6 +217,7 @@ class Bench(_Part):
     nhwc: bool = False
     decoder: str = "cpu"
     encode: bool
+    encoder: str | None = None
     preset: str | None = None
     seconds: float
     rounds: int

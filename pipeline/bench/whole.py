@@ -21,7 +21,7 @@ from pipeline.types import Annotated
 class Run:
     """One run that is over. `rate` is that of its frames once the first was written, `seconds` are all of it.
 
-    `workers` inferred side by side. `preset`: of its labelled video; None: there is none.
+    `workers` inferred side by side. `encoder` and `preset`: of its labelled video; None: there is none.
     """
 
     frames: int
@@ -32,6 +32,7 @@ class Run:
     model: OnnxModel
     spans: list[Span]
     workers: int
+    encoder: str | None = None
     preset: str | None = None
 
     @property
@@ -64,10 +65,21 @@ def run_sources(
     if summary.errors:
         raise summary.errors[0]
     assert end.model is not None
-    preset = summary.sources[0].preset
+    first = summary.sources[0]
     dropped, seen = summary.dropped, spans.split()
     workers = summary.workers
-    return Run(summary.frames, summary.seconds, cpu_seconds, dropped, end.rate, end.model, seen, workers, preset)
+    return Run(
+        summary.frames,
+        summary.seconds,
+        cpu_seconds,
+        dropped,
+        end.rate,
+        end.model,
+        seen,
+        workers,
+        first.encoder,
+        first.preset,
+    )
 
 
 class _End:

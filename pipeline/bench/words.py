@@ -48,7 +48,8 @@ def what_was_measured(bench: Bench) -> Iterator[str]:
     rounds = f"{bench.rounds} round{'s' if bench.rounds > 1 else ''}"
     each = f"{bench.whole.frames} frames" if bench.whole else f"{bench.seconds:g} s"
     read = f", the clip read {bench.loops} times in each" if bench.loops > 1 else ""
-    preset = f" ({bench.preset})" if bench.preset else ""
+    encoder = f"{bench.encoder}, " if bench.encoder not in (None, "x264") else ""
+    preset = f" ({encoder}{bench.preset})" if bench.preset else ""
     written = f"records and labelled video{preset}" if bench.encode else "records"
     yield (
         f"{rounds} of {each} after a warm-up of {bench.warm_up_frames} frames{read}; {written} go to a temporary folder"

@@ -79,6 +79,11 @@ def test_another_preset_is_told():
     assert list(find_differences(fast, slow)) == ["encoding: with ultrafast → with veryfast"]
 
 
+def test_another_encoder_is_told():
+    untold, nvenc = clip_bench(preset="p4"), clip_bench(encoder="nvenc", preset="p4")
+    assert list(find_differences(untold, nvenc)) == ["encoder: x264 → nvenc"]
+
+
 def test_streams_are_compared_by_their_number():
     names = [each.name for each in compare(streams_bench({1: True, 2: True}), streams_bench({2: True, 4: False}))]
     assert names

@@ -44,4 +44,6 @@ def test_another_decoder_than_the_usual_one_is_told():
 def test_what_was_measured_names_rounds_and_warm_up():
     assert "5 rounds of 500 frames after a warm-up of 50 frames" in " ".join(what_was_measured(clip_bench()))
     assert "records and labelled video (fast) go to" in " ".join(what_was_measured(clip_bench(preset="fast")))
+    told = " ".join(what_was_measured(clip_bench(encoder="nvenc", preset="p4")))
+    assert "records and labelled video (nvenc, p4) go to" in told
     assert "live pictures of 160x120 at 30 fps" in " ".join(what_was_measured(streams_bench({1: True})))
