@@ -120,6 +120,8 @@ def test_a_configuration_is_read_again(served: Served, doors: dict[str, Camera])
     served.configure(configuration(doors))
     until(lambda: "the configuration was read again" in served.logged("the configuration was read again"))
     served.wait_for("yard", "live")
+    gaps = until(lambda: [each for each in served.gaps("yard") if each["reason"] == "it was opened anew"])
+    assert all(each["end"] for each in gaps[1:])  # the newest may last until somebody looks
 
 
 def test_what_was_seen_is_listed(served: Served) -> None:
