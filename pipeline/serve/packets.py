@@ -116,7 +116,7 @@ class PacketReader:
             context = stream and stream.codec_context  # there is none of an unknown codec
             codec = context and context.codec.canonical_name  # "av1", whatever decodes it
             if stream is None or codec not in _CODECS:
-                raise _Unplayable(codec or "no video that is known")
+                raise _Unplayable(codec or "an unknown codec")
             parameters = ParameterSets(stream)
             self._recorder.connect(parameters.add_stream)
             for packet in container.demux(stream):
