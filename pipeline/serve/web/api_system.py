@@ -14,6 +14,10 @@ from pipeline.serve.web.wire import AuditOut, Me
 
 router = APIRouter(tags=["system"])
 
+# Refusals are JSON, which a response class of plain text would deny.
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Plain text"}
+}
 _NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "Not ready"}}
 
 
@@ -30,10 +34,10 @@ def list_audits(its: Its, who: Who, limit: Annotated[int, Query(ge=1, le=1000)] 
     return [AuditOut.of(entry) for entry in its.events.audits(limit)]
 
 
-@router.get("/healthz", response_class=PlainTextResponse)
-async def healthz() -> str:
+@router.get("/healthz", response_class=Response, responses=_TEXT)
+async def healthz() -> Response:
     """The server runs. For anyone."""
-    return "ok"
+    return PlainTextResponse("ok")
 
 
 @router.get("/readyz", responses=_NOT_READY)
@@ -49,7 +53,7 @@ def readyz(its: Its) -> JSONResponse:
     return JSONResponse({"ready": True, "cameras": len(states), "live": states.count("live")})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=Response, responses=_TEXT)
 def metrics(its: Its) -> Response:
     """For Prometheus."""
     return Response(render_metrics(its.cameras.status(), its.live.watching), media_type=CONTENT_TYPE)
