@@ -195,11 +195,11 @@ def test_after_a_kill_the_time_without_a_process_is_a_gap(open_store: OpenStore)
         assert ago(down.end) < 60
 
 
-def test_a_camera_that_is_not_reached_after_the_start_was_missed_all_the_while(tmp_path: Path) -> None:
+def test_a_camera_that_is_not_reached_after_the_start_was_missed_all_the_while(open_store: OpenStore) -> None:
     killed = datetime.now(UTC) - timedelta(hours=1)
-    with closing(EventStore(tmp_path)) as store:
+    with closing(open_store()) as store:
         store.note_watched("yard", killed)
-    with closing(EventStore(tmp_path)) as store:
+    with closing(open_store()) as store:
         diary = Diary(store)
         diary.write({0: ("yard", asked(9))})
         diary.write({0: ("yard", asked(10).lost(time.monotonic(), "Connection refused"))})
