@@ -30,14 +30,20 @@ from pipeline.types import Frame, Image, Media
 _LOG = logging.getLogger(__name__)
 
 _USER_AND_PASSWORD = re.compile(r"(?i)^([a-z]+://)(?:[^/?#]*@|(?!\[)[^/?#:]*:(?!\d*(?:[/?#]|$)).*@)")
-_URL = re.compile(r"(?i)[a-z]+://\S+")
-_SECRET = "user|login|pass|pwd|pas|token|secret|key|auth|cred|sig"
-_SECRET_IN_QUERY = re.compile(rf"(?i)((?:^|[?&;/_])[^=&?/]*(?:{_SECRET})[^=&?/]*=)(?:(?!_(?:channel|stream)=)[^&#/])+")
+_URL = re.compile(r"(?i)(?<![a-z])[a-z]+://\S+")
+_SECRET = r"(?:user|usr|login|pas|pw|token|secret|key|auth|cred|sig)"
+# A key begins after ? & ; / or, in the paths of XMEye's cameras, after _. A value may hold anything but &, and ends
+# before what those cameras have behind it. Each key is looked at once: the time goes with the length of the URL.
+_SECRET_VALUE = re.compile(
+    rf"(?i)((?<![^?&;/])(?=[^=&?/;]*=)(?:[^=&?/;]*?{_SECRET}[^=&?/;]*|[up])="
+    rf"|(?<=_)(?=[^=&?/;_]*=)[^=&?/;_]*?{_SECRET}[^=&?/;_]*=)"
+    r"(?:(?!_(?:channel|stream)=\d)[^&])+"
+)
 
 
 def hide_credentials(url: str) -> str:
     """The URL without `user:password@`, and with the values of keys such as `user` and `password` replaced by `***`."""
-    return _SECRET_IN_QUERY.sub(r"\1***", _USER_AND_PASSWORD.sub(r"\1", url))
+    return _SECRET_VALUE.sub(r"\1***", _USER_AND_PASSWORD.sub(r"\1", url))
 
 
 def hide_all_credentials(text: str) -> str:
