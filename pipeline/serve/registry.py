@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -35,7 +35,7 @@ class Registry:
         self._file = file
         self._lock = Lock()
         self._own = _read(file)  # None: removed
-        self._configured: Collection[str] = ()
+        self._configured: Mapping[str, CameraSpec] = {}
 
     def configure(self, specs: Mapping[str, CameraSpec], *, anew: bool = False) -> None:
         """Takes over the cameras of a configuration. See `Cameras.become`.
@@ -49,11 +49,13 @@ class Registry:
             if overruled := sorted(specs.keys() & self._own.keys()):
                 _LOG.warning("%s overrules the configuration of: %s", self._file, ", ".join(overruled))
             for name, spec in ((each, own[each]) for each in overruled if specs[each].masks):
-                if spec is not None and spec.masks is None:
-                    _LOG.error("camera %s has masks in the configuration, and none in %s", name, self._file)
+                if spec is not None and spec.masks != specs[name].masks:
+                    _LOG.error(
+                        "camera %s has other masks in %s than in the configuration: %s", name, self._file, spec.masks
+                    )
             unknown = list(strangers(wanted))
             self._cameras.become(wanted, anew=anew)
-            self._configured = frozenset(specs)
+            self._configured = dict(specs)
             for file, name in unknown:
                 _LOG.warning("%s names camera '%s', which there is not: add it, or mend the name", file, name)
 
@@ -67,9 +69,11 @@ class Registry:
         return {key: value for key, value in values.items() if value is not None}
 
     def add(self, name: str, spec: Mapping[str, Any]) -> None:
-        """See `Cameras.add`; `spec` is as in the configuration."""
+        """See `Cameras.add`; `spec` is as in the configuration, and has the masks and zones of a camera of that name
+        there unless it has its own.
+        """
         with self._lock:
-            self._cameras.add(check_name(name), read_camera(spec))
+            self._cameras.add(check_name(name), read_camera(_inherited(self._configured.get(name)) | dict(spec)))
             self._keep(name, dict(spec))
 
     def change(self, name: str, spec: Mapping[str, Any]) -> None:
@@ -78,8 +82,9 @@ class Registry:
         """
         with self._lock:
             current = self._cameras.specs[name]
-            self._cameras.change(name, read_camera(_kept(current.model_dump()) | dict(spec)))
-            self._keep(name, _kept(self._own.get(name)) | dict(spec))
+            kept = {key: value for key, value in self.settings(name).items() if key in ("masks", "zones")} | dict(spec)
+            self._cameras.change(name, read_camera({"source": current.source} | kept))
+            self._keep(name, self._own_source(name) | kept)
 
     def remove(self, name: str) -> None:
         """See `Cameras.remove`."""
@@ -87,17 +92,20 @@ class Registry:
             self._cameras.remove(name)
             self._keep(name, None)
 
+    def _own_source(self, name: str) -> dict[str, Any]:
+        """The source of a camera as it was given here, such as {env: NAME}; none if it stands in the configuration."""
+        own = self._own.get(name)
+        return {} if own is None else {key: value for key, value in _long(own).items() if key == "source"}
+
     def _read_own(self, name: str, spec: Any, configured: Mapping[str, CameraSpec]) -> CameraSpec | None:
-        """Source, masks and zones are those of the configuration unless `spec` has its own."""
         if spec is None:
             return None
-        inherited = _kept(configured[name].model_dump()) if name in configured else {}
-        own = spec if isinstance(spec, dict) else {"source": spec}
+        values = _inherited(configured.get(name)) | _long(spec)
         try:
-            camera = read_camera({"source": ""} | inherited | own)
+            camera = read_camera({"source": ""} | values)
         except ConfigError as error:
             raise ConfigError(f"camera '{name}' of {self._file}: {error}; {_ADVICE}") from None
-        if not camera.url:
+        if "source" not in values:
             _LOG.error("camera %s of %s is not watched: the configuration has no source of it", name, self._file)
             return None
         return camera
@@ -115,10 +123,15 @@ class Registry:
             _LOG.error("the change of camera %s holds until Onsight ends only: %s", name, error)
 
 
-def _kept(spec: Any) -> dict[str, Any]:
-    """What a change keeps unless it says otherwise."""
-    values = spec if isinstance(spec, dict) else {} if spec is None else {"source": spec}
-    return {key: values[key] for key in ("source", "masks", "zones") if key in values}
+def _long(spec: Any) -> dict[str, Any]:
+    """A camera may be given by its URL or number alone."""
+    return spec if isinstance(spec, dict) else {"source": spec}
+
+
+def _inherited(spec: CameraSpec | None) -> dict[str, Any]:
+    """What a camera has of its configuration unless it was given its own."""
+    values = {} if spec is None else spec.model_dump(include={"source", "masks", "zones"})
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -275,14 +275,25 @@ def test_an_admin_adds_changes_and_removes_a_camera_by_keyboard(site: Site, page
     page.get_by_label("privacy masks").fill("masks.yaml")
     page.keyboard.press("Enter")
     expect(page.locator("#camera")).to_be_hidden()
-    assert site.cameras.specs["dock"] == {"every": 5, "masks": "masks.yaml", "zones": None}
+    assert site.cameras.specs["dock"] == {"every": 5, "masks": "masks.yaml"}
+    page.get_by_role("button", name="Settings of dock").press("Enter")
+    every.fill("7")
+    page.keyboard.press("Enter")
+    expect(page.locator("#camera")).to_be_hidden()
+    assert site.cameras.specs["dock"] == {"every": 7}
+    site.cameras.specs["dock"] = {"masks": "masks.yaml"}
+    page.get_by_role("button", name="Settings of dock").press("Enter")
+    page.get_by_label("privacy masks").fill("")
+    page.keyboard.press("Enter")
+    expect(page.locator("#camera")).to_be_hidden()
+    assert site.cameras.specs["dock"] == {"masks": None}
     page.get_by_role("button", name="Settings of dock").press("Enter")
     page.get_by_role("button", name="Remove", exact=True).press("Enter")
     page.get_by_role("button", name="Remove it?").press("Enter")
     expect(page.locator('[data-camera="dock"]')).to_have_count(0)
     assert [action for _, action, _ in site.events.told if "camera" in action] == [
         "add camera",
-        "change camera",
+        *["change camera"] * 3,
         "remove camera",
     ]
 

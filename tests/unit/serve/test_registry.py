@@ -177,4 +177,34 @@ def test_masks_that_were_taken_away_stay_away_and_that_is_told(tmp_path, caplog)
     registry.change("yard", {"masks": None})
     _, again = started(tmp_path, yard=masked)
     assert again.specs == {"yard": YARD}
-    assert "camera yard has masks in the configuration, and none in" in caplog.text
+    assert f"camera yard has other masks in {tmp_path / 'cameras.yaml'} than in the configuration: None" in caplog.text
+
+
+def test_a_webcam_keeps_its_number(tmp_path):
+    (tmp_path / "cameras.yaml").write_text("cameras: {desk: 0}")
+    registry, held = started(tmp_path)
+    registry.change("desk", {"every": 3})
+    assert held.specs["desk"] == read_camera({"source": 0, "every": 3})
+    assert started(tmp_path)[1].specs == held.specs
+
+
+def test_masks_stay_when_the_camera_leaves_the_configuration(tmp_path):
+    masks = tmp_path / "masks.yaml"
+    masks.write_text("masks: {a: {points: [[0, 0], [1, 0], [1, 1]]}}")
+    masked = YARD.model_copy(update={"masks": masks})
+    registry, held = started(tmp_path, yard=masked)
+    registry.change("yard", {"source": OTHER.url})
+    registry.configure({})
+    assert held.specs == {"yard": OTHER.model_copy(update={"masks": masks})}
+
+
+def test_a_camera_that_is_removed_and_added_has_its_masks_again(tmp_path):
+    masks = tmp_path / "masks.yaml"
+    masks.write_text("masks: {a: {points: [[0, 0], [1, 0], [1, 1]]}}")
+    masked = YARD.model_copy(update={"masks": masks})
+    registry, held = started(tmp_path, yard=masked)
+    registry.remove("yard")
+    registry.add("yard", {"source": OTHER.url})
+    assert held.specs == {"yard": OTHER.model_copy(update={"masks": masks})}
+    _, again = started(tmp_path, yard=masked)
+    assert again.specs == held.specs

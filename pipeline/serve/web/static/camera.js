@@ -10,6 +10,7 @@ const problem = document.getElementById("camera-problem");
 const remove = document.getElementById("remove-camera");
 const ASK = "Remove";
 let changed = null; // the name of the camera that is changed; null: a new one
+let before = {}; // its settings
 
 export function startCamera(role) {
   const button = document.getElementById("add-camera");
@@ -37,7 +38,7 @@ export async function changeCamera(camera) {
 
 /** With a failure nothing can be changed: empty fields, saved, would take the masks away. */
 function open(camera, settings, failure = "") {
-  changed = camera;
+  [changed, before] = [camera, settings];
   form.reset();
   for (const element of form.elements) element.disabled = failure !== "";
   document.getElementById("camera-title").textContent = camera ?? "Add a camera";
@@ -56,8 +57,11 @@ function open(camera, settings, failure = "") {
 const address = () => `/api/cameras/${encodeURIComponent(changed)}`;
 
 function save() {
-  const spec = Object.fromEntries([source, masks, zones].filter((field) => field.value).map((field) => [field.name, field.value.trim()]));
-  for (const field of [masks, zones]) if (changed !== null && !field.value) spec[field.name] = null;
+  const spec = source.value ? { source: source.value.trim() } : {};
+  for (const field of [masks, zones]) { // what is not changed follows the configuration
+    const file = field.value.trim();
+    if (file !== (before[field.name] ?? "")) spec[field.name] = file || null;
+  }
   if (every.value) spec.every = Number(every.value);
   const send = (method, body) => ({ method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (changed === null) return ask("/api/cameras", send("POST", { name: name.value.trim(), spec }));
