@@ -94,3 +94,10 @@ def test_a_camera_whose_pictures_have_an_order_of_their_own_keeps_it() -> None:
 
     packets = coded(tune="zerolatency")
     assert shown(packets, told) == list(range(COUNT - 2))
+
+
+def test_a_camera_that_begins_to_reorder_its_pictures_is_shown_whole_after_one_key_frame() -> None:
+    packets = [*coded(tune="zerolatency")[: 2 * GROUP], *coded(bf="2", b_strategy="0")[2 * GROUP :]]
+    numbers = shown(packets, renewed)
+    assert numbers[: 2 * GROUP] == list(range(2 * GROUP))
+    assert numbers[numbers.index(3 * GROUP) :] == list(range(3 * GROUP, COUNT - 2))
