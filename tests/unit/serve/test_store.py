@@ -26,7 +26,7 @@ from pipeline.serve import pending as pending_module
 from pipeline.serve.recovery import recover
 from pipeline.serve.store import EventStore
 from pipeline.serve.tables import events, metadata
-from pipeline.serve.types import Gap
+from pipeline.serve.types import Event, Gap
 from pipeline.types import Image
 
 PICTURE = np.full((40, 60, 3), 120, np.uint8)
@@ -307,14 +307,30 @@ def test_the_migrations_make_the_tables(store: EventStore) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_several_that_open_a_new_store_make_its_tables_once(open_store: OpenStore) -> None:
-    def keep_opening(stop: threading.Event) -> None:
-        open_store().close()
+def test_several_that_open_a_new_store_make_its_tables_once(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.serve.database._PATIENCE", 60.0)  # they wait for each other
+    together = threading.Barrier(4, timeout=60)
+    opened: list[list[Event]] = []
 
-    workers = [Worker(keep_opening, f"opens {number}") for number in range(4)]
-    for worker in workers:
-        worker.close()
-        worker.check()
+    def open_once(stop: threading.Event) -> None:
+        together.wait()
+        with closing(open_store()) as store:
+            opened.append(store.search())
+
+    with ExitStack() as workers:  # raises what one of them raised, when all have ended
+        for number in range(4):
+            workers.callback(Worker(open_once, f"opens {number}").close, 60)
+    assert opened == [[]] * 4
+    with closing(open_store(create=False)) as store:
+        assert run(store, "SELECT count(*) FROM alembic_version") == [(1,)]
+        with store.database.reading() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        known = event()
+        store.add(known)
+        store.flush()
+        assert store.search() == [known]
 
 
 def test_a_migration_that_is_cut_short_leaves_nothing(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
