@@ -17,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import exc, select
 from support.databases import OpenStore, Server
+from support.served import until
 from support.watching import after, event
 
 from pipeline.channel import Worker
@@ -93,8 +94,7 @@ def test_a_thumbnail_is_a_jpeg_of_the_day(store: EventStore) -> None:
 def test_the_writer_writes_by_itself(open_store: OpenStore) -> None:
     with closing(open_store()) as store, closing(open_store()) as other:
         store.add(event())
-        while not other.search():
-            pass
+        until(other.search)
 
 
 def test_closing_writes_what_waits(open_store: OpenStore) -> None:
@@ -182,8 +182,7 @@ def test_while_another_program_locks_the_database_events_wait(
             store.note_gap(Gap("0", "yard", after(0), after(1), "gone"))
             store.update(replace(first, end=after(5)))
             store.add(second)
-            while "waits in memory" not in caplog.text:
-                pass
+            until(lambda: "waits in memory" in caplog.text)
             assert store.search() == []
         store.flush()
         assert [each.end for each in store.search()] == [second.end, after(5)]
@@ -230,13 +229,10 @@ def test_the_writer_survives_a_database_that_goes_away(
     with monkeypatch.context() as gone:
         gone.setattr("pipeline.serve.writer.Writer._write_row", fail)
         store.add(event())
-        while "waits in memory" not in caplog.text:
-            pass
+        until(lambda: "waits in memory" in caplog.text)
     store.add(event(1))
-    while len(store.search()) < 2:
-        pass
-    while "events are written again" not in caplog.text:
-        pass
+    until(lambda: len(store.search()) == 2)
+    until(lambda: "events are written again" in caplog.text)
 
 
 def test_a_full_disk_keeps_the_events_and_no_pictures_waiting(
