@@ -18,6 +18,7 @@ SETTLING = 1.0
 """Seconds at the start of a run of live sources that are not judged."""
 TOLERATED = 0.001
 """The share of the frames of a source that may be dropped by a machine that still takes so many sources."""
+_HICCUP = 0.1  # seconds at the end of a run in which no frame is due by the clock: it is no stall yet
 _LAST = 1.0  # seconds at the end of a run in which its sources must be on time once
 
 
@@ -44,12 +45,12 @@ def run_streams(job: Job, size: str, fps: float, count: int, seconds: float, mod
 
 
 def judge_run(run: Run, count: int, target_fps: float) -> Watched:
-    """What became of the frames that were due after settling, until the end of the run: by their numbers, and by the
-    clock, so that a source that came late, stalled or never came has lost what it did not give.
+    """What became of the frames that were due after settling: by their numbers, and by the clock, so that a source that
+    came late, stalled or never came has lost what it did not give.
     """
     writes = [span for span in run.spans if span.stage == "write"]
     began, ended = min(span.begin for span in writes) + SETTLING, max(span.end for span in writes)
-    by_clock = max(1, int((ended - began) * target_fps) - 1)  # frames at either end may be under way
+    by_clock = max(1, int((ended - began - _HICCUP) * target_fps) - 1)  # frames at either end may be under way
     shown, due, rates = [], [], []
     for stream in range(count):
         seen = [span for span in writes if span.stream == stream and span.begin >= began]

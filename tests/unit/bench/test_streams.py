@@ -15,8 +15,8 @@ def decoded(index, delay=0.0):
     return Span("decode", "camera", 0, index, 1, end - 0.01, end, 0.0)
 
 
-def written(stream, index):
-    begin = index / FPS
+def written(stream, index, fps=FPS):
+    begin = index / fps
     return [Span(stage, "MainThread", stream, index, 1, begin, begin + 0.02, 0.02) for stage in ("draw", "write")]
 
 
@@ -35,7 +35,7 @@ def test_frames_that_are_missing_after_settling_are_dropped():
 
 def test_a_source_that_was_never_seen_has_lost_all():
     found = judge_run(run([span for i in range(30) for span in written(0, i)]), 2, FPS)
-    assert (found.shown, found.due) == ((20, 0), (20, 18))
+    assert (found.shown, found.due) == ((20, 0), (20, 17))
     assert (found.fps, found.late) == (0, True)
 
 
@@ -50,7 +50,7 @@ def test_a_source_has_lost_what_it_did_not_give(seen, shown):
     found = judge_run(run(spans), 2, FPS)
     assert found.shown == (20, shown)
     assert found.due[0] == 20
-    assert found.due[1] == pytest.approx(20, abs=2)
+    assert found.due[1] == pytest.approx(20, abs=3)
     assert found.fps == pytest.approx(shown / 1.92)
     assert not sum_up(2, [found], 2**28).taken
 
@@ -61,6 +61,16 @@ def test_a_frame_that_is_under_way_at_the_end_is_not_lost():
     found = judge_run(run(first + second), 2, FPS)
     assert (found.shown, found.due) == ((21, 20), (21, 20))
     assert found.fps == pytest.approx(FPS)
+
+
+@pytest.mark.parametrize(("missing", "lost"), [(1, 0), (3, 0), (5, 0), (6, 1), (15, 10)])
+def test_a_hiccup_at_the_end_is_no_stall(missing, lost):
+    """Of one of two cameras that give 30 frames a second, for two seconds after settling."""
+    first = [span for i in range(91) for span in written(0, i, 30)]
+    second = [span for i in range(91 - missing) for span in written(1, i, 30)]
+    found = judge_run(run(first + second), 2, 30)
+    assert found.shown == (61, 61 - missing)
+    assert found.due == (61, 61 - missing + lost)
 
 
 @pytest.mark.parametrize(
