@@ -18,14 +18,19 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQL
 
 from pipeline.errors import ConfigError, StoreError
 
+_DRIVERS = (("sqlite", "pysqlite"), ("postgresql", "psycopg"))
+_KINDS = "events are kept in SQLite or PostgreSQL: give a folder, or a URL such as postgresql://user@host/name"
 _PATIENCE = 5.0  # seconds to wait for another process that writes
 # Kill-safe with synchronous NORMAL; a power cut may cost the last commits, never the database. What is deleted is
 # overwritten, and its pages go back to the file system.
 _PRAGMAS = ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON")
 # libpq waits for minutes, and does not decode the text of a database whose encoding is SQL_ASCII.
 _POSTGRESQL = {"connect_timeout": "5", "client_encoding": "utf8"}
+# PostgreSQL knows such a lock by its number alone, in the whole database: "onsi" in ASCII, which no other program that
+# shares the database is likely to take. Versions that share it must agree on it.
+_WRITING = 0x6F6E7369
 # How a transaction begins that reads, and one that writes: the second waits for the others of its kind.
-_BEGIN = {"sqlite": ("BEGIN", "BEGIN IMMEDIATE"), "postgresql": (None, "SELECT pg_advisory_xact_lock(1869509481)")}
+_BEGIN = {"sqlite": ("BEGIN", "BEGIN IMMEDIATE"), "postgresql": (None, f"SELECT pg_advisory_xact_lock({_WRITING})")}
 _LOCKED = "another program writes to it and does not end: try again, or end that program"
 _REASONS = {
     "QueuePool limit": "too many ask at once: try again",
@@ -107,8 +112,9 @@ class Database:
                 json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
                 **pool,
             )
-        except ImportError:  # of psycopg, or of the library that it needs
-            raise ConfigError(f"{self.name} needs the package psycopg: pip install 'onsight[postgresql]'") from None
+        except ImportError as error:  # of psycopg, or of the library that it needs
+            needs = f"{self.name} needs the package psycopg and its libpq: pip install 'onsight[postgresql]'"
+            raise ConfigError(f"{needs} ({' '.join(str(error).split())})") from None
         event.listen(engine, "connect", _set_up_sqlite if lite else _set_up_postgresql)
         if begin is not None:
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
@@ -157,10 +163,6 @@ def _parse(url: str | URL) -> URL:
     if (kind, driver) not in _DRIVERS or (kind == "sqlite" and not parsed.database):
         raise ConfigError(_KINDS)
     return parsed
-
-
-_DRIVERS = (("sqlite", "pysqlite"), ("postgresql", "psycopg"))
-_KINDS = "events are kept in SQLite or PostgreSQL: give a folder, or a URL such as postgresql://user@host/name"
 
 
 def _set_up_sqlite(driver: Any, record: object) -> None:

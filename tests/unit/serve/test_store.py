@@ -419,6 +419,16 @@ def test_without_psycopg_the_command_that_installs_it_is_told(tmp_path: Path, mo
         EventStore("postgresql://me:hush@host/name", tmp_path)
 
 
+def test_without_libpq_it_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ImportError("no pq wrapper available.\nAttempts made:\n- libpq library not found")
+
+    monkeypatch.setattr("pipeline.serve.database.create_engine", fail)
+    with pytest.raises(ConfigError, match=r"onsight\[postgresql\]' \(no pq .* libpq library not found\)$") as told:
+        EventStore("postgresql://me@host/name", tmp_path)
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize("url", ["postgresql://me:hush@127.0.0.1:1/a", "postgresql://me@127.0.0.1:1/a?password=hush"])
 def test_a_server_that_is_not_there_is_told_in_one_line(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="Connection refused") as told:
