@@ -101,26 +101,26 @@ class Stages:
         pinned_BHW3 = cuda.pinned(inputs_BHW3.nbytes).reshape(inputs_BHW3.shape)
         pinned_BHW3[:] = inputs_BHW3
         copied = repeat(self._model.parts(pinned_BHW3)["copy"], batch, seconds / 2)
-        return self._at_once(pinned_BHW3, seconds / 2)._replace(copy=copied.wall)
+        return self._at_once(self.sessions, pinned_BHW3, seconds / 2)._replace(copy=copied.wall)
 
     @property
     def sessions(self) -> int:
         """How many threads of the run infer at once."""
         return self._threads.workers
 
-    def infer_together(self, seconds: float) -> Call:
+    def infer_together(self, threads: int, seconds: float) -> Call:
         """Inference of single frames by so many threads at once, which share the model as the run's do."""
-        return self._at_once(self._inputs[0], seconds)
+        return self._at_once(threads, self._inputs[0], seconds)
 
     def batches(self, wanted: Sequence[int]) -> tuple[int, ...]:
         """Those of the batch sizes that the model can take at once."""
         return (1,) if self._model.contract.input.batch == 1 else tuple(wanted)
 
-    def _at_once(self, inputs_BHW3: Image, seconds: float) -> Call:
+    def _at_once(self, threads: int, inputs_BHW3: Image, seconds: float) -> Call:
         def prepare() -> Callable[[], object]:
             return self._model.parts(inputs_BHW3)["infer"]
 
-        return repeat_at_once(prepare, self.sessions, len(inputs_BHW3), seconds)
+        return repeat_at_once(prepare, threads, len(inputs_BHW3), seconds)
 
     def _read_clip(self, laps: Laps, most: int, until: float) -> None:
         """As in the run, the clock starts when the source is there and the outputs are planned, and stops when all is

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter, process_time, sleep, thread_time
+from time import perf_counter, process_time, sleep
 from typing import NamedTuple
+
+import numpy as np
 
 from pipeline.channel import Worker
 
 _LEAST_CALLS = 3
-_POLL = 0.001  # seconds
+_POLL = 0.02  # seconds; more often it would take a core from those that work
 
 
 class Call(NamedTuple):
@@ -36,40 +38,37 @@ def repeat(call: Callable[[], object], batch: int, seconds: float) -> Call:
 def repeat_at_once(prepare: Callable[[], Callable[[], object]], threads: int, batch: int, seconds: float) -> Call:
     """As `repeat`, by so many threads at once. Each calls what `prepare`, called by itself, has returned.
 
-    The time ends with a call. The CPU time of the thread that looks on is not in it.
+    The time begins and ends with the end of a call. The thread that looks on sleeps meanwhile, but for moments.
     """
     calls = [0] * threads
+    in_order = threading.Lock()
+    ends: list[tuple[float, float]] = []  # of all calls: by the clock, and the CPU time of the process
 
     def work(number: int, stop: threading.Event) -> None:
         call = prepare()
         while not stop.is_set():
             call()
+            with in_order:
+                ends.append((perf_counter(), process_time()))
             calls[number] += 1
 
-    def wait() -> int:
-        """Returns the calls until now."""
+    def wait() -> None:
         for worker in workers:
             worker.check()
         sleep(_POLL)
-        return sum(calls)
 
     workers = [Worker(partial(work, number), f"inference {number}") for number in range(threads)]
     try:
         while min(calls) < _LEAST_CALLS:
             wait()
-        before, began, cpu, done = sum(calls), perf_counter(), _cpu_of_others(), 0
-        wall_taken = cpu_taken = 0.0
-        while done < _LEAST_CALLS or perf_counter() - began < seconds:
-            if (now := wait() - before) > done:
-                done, wall_taken, cpu_taken = now, perf_counter() - began, _cpu_of_others() - cpu
-        return Call(wall_taken / (done * batch), cpu_taken / (done * batch))
+        first = len(ends) - 1
+        while len(ends) - 1 - first < _LEAST_CALLS or perf_counter() - ends[first][0] < seconds:
+            wait()
+        last = len(ends) - 1
+        wall, cpu = np.subtract(ends[last], ends[first]) / ((last - first) * batch)
+        return Call(float(wall), float(cpu))
     finally:
         for worker in workers:
             worker.end()
         for worker in workers:
             worker.close()
-
-
-def _cpu_of_others() -> float:
-    """CPU seconds of the process without those of this thread."""
-    return process_time() - thread_time()

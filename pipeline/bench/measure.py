@@ -119,8 +119,7 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         for batch in stages.batches(plan.batches):
             calls.setdefault(batch, []).append(stages.infer(batch, part))
         if not session.on_gpu and stages.sessions > 1:
-            one = calls[1][-1] if 1 in calls else stages.infer(1, part)
-            pairs.append((one, stages.infer_together(part)))
+            pairs.append((stages.infer_together(1, part), stages.infer_together(stages.sessions, part)))
         session.watch.sample()
     batches = [list(each) for each in zip(*calls.values(), strict=True)] if session.on_gpu else [[] for _ in laps]
     costs = [_cost(lap, each) for lap, each in zip(laps, batches, strict=True)]
