@@ -87,11 +87,10 @@ class PacketReader:
         while not stop.is_set():
             began = time.monotonic()
             try:
-                self._copy(stop)
-                reason = "it ended"
+                reason = self._copy(stop)
             except _Unplayable as error:
-                _LOG.error("%s sends %s, which browsers do not play: its clips are encoded", self._name, error)
                 self._unplayable.set()
+                _LOG.error("%s sends %s, which browsers do not play: its clips are encoded", self._name, error)
                 return
             except av.FFmpegError as error:
                 reason = error.strerror or "it cannot be read"
@@ -108,21 +107,27 @@ class PacketReader:
             stop.wait(wait * random.uniform(0.75, 1.25))
             wait = min(2 * wait, timing.longest_wait)
 
-    def _copy(self, stop: threading.Event) -> None:
+    def _copy(self, stop: threading.Event) -> str:
+        """Copies until the connection ends; returns why it did. A codec that is unknown may be known at the next try:
+        a camera that is still booting sends nothing to tell it from.
+        """
         rtsp = self._url.lower().startswith("rtsp")
         options = {"rtsp_transport": "tcp", "allowed_media_types": "video"} if rtsp else {}
         with av.open(self._url, timeout=TIMEOUT, options=options, metadata_errors="replace") as container:
             stream = video_stream(container)
             context = stream and stream.codec_context  # there is none of an unknown codec
             codec = context and context.codec.canonical_name  # "av1", whatever decodes it
-            if stream is None or codec not in _CODECS:
-                raise _Unplayable(codec or "an unknown codec")
+            if stream is None or not codec:
+                return "it sends no video of a known codec"
+            if codec not in _CODECS:
+                raise _Unplayable(codec)
             parameters = ParameterSets(stream)
             self._recorder.connect(parameters.add_stream)
             for packet in container.demux(stream):
                 if stop.is_set():
-                    return
+                    break
                 if packet.size:
                     if parameters.changed(packet):
                         self._recorder.connect(parameters.add_stream)
                     self._recorder.add(packet, time.time())
+        return "it ended"

@@ -26,7 +26,7 @@ from pipeline.serve.types import Event
 from pipeline.sources.live import Timing
 from pipeline.sources.probe import video_stream
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -104,6 +104,26 @@ def test_a_fault_that_nobody_foresaw_is_told_and_tried_again(store, tmp_path, ca
     reader.close()
     unforeseen = [each for each in caplog.records if "failed in an unforeseen way" in each.message]
     assert [each.exc_info[0] for each in unforeseen if each.exc_info] == [ZeroDivisionError, UnicodeDecodeError]
+
+
+def test_a_camera_whose_codec_is_not_known_yet_is_tried_again_and_its_packets_are_copied(
+    store, tmp_path, caplog, monkeypatch
+) -> None:
+    tries: list[bool] = []
+
+    def boot(container: InputContainer) -> VideoStream | None:
+        tries.append(len(tries) >= 3)
+        return video_stream(container) if tries[-1] else None
+
+    monkeypatch.setattr(packets_module, "Timing", lambda: Timing(first_wait=0.01, longest_wait=1.0))
+    monkeypatch.setattr(packets_module, "video_stream", boot)
+    recorder = Recorder("yard", store, Cut(before=1, after=1, reserve=0))
+    begun = begin(store, recorder)
+    with closing(PacketReader(record(tmp_path / "camera.mp4", "libx264", "yuv420p"), recorder)):
+        until(lambda: clip_of(store, begun))
+    said = [each for each in caplog.messages if "no video of a known codec" in each]
+    assert len(said) == 1
+    assert not [each for each in caplog.messages if "encoded" in each]
 
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
