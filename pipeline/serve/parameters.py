@@ -26,25 +26,25 @@ class ParameterSets:
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
         self._extract = BitStreamFilterContext("extract_extradata", stream)
-        self._newest: bytes | None = None
-        self._size: tuple[int, int] | None = None  # width and height, once they have changed
+        self._newest: bytes | None = None  # none has come yet
+        self._size = stream.codec_context.width, stream.codec_context.height
 
     def changed(self, packet: Packet[Any]) -> bool:
-        """Whether the pictures from this packet on need a new file. Damaged parameter sets are no change."""
+        """Whether the pictures from this packet on need a new file: they have another size than those before, or than
+        the stream was said to have. Other sets alone, some of which change all the time, are read from the packets.
+        Damaged parameter sets are no change.
+        """
         if not packet.is_keyframe or not (found := self._find(packet)) or found == self._newest:
-            return False
-        if self._newest is None:
-            self._newest = found
             return False
         if (size := self._measure(packet)) is None:
             return False
-        self._newest, self._size = found, size
-        return True
+        before, self._newest, self._size = self._size, found, size
+        return size != before
 
     def add_stream(self, output: OutputContainer) -> VideoStream:
         """Makes the stream in a new file that the packets from now on go into."""
         stream = output.add_stream_from_template(self._stream, True)
-        if self._size is not None:
+        if self._newest is not None:
             context = stream.codec_context
             context.extradata, (context.width, context.height) = self._newest, self._size
         return stream
