@@ -19,6 +19,7 @@ from pipeline.sources.state import Gap as Silence
 from pipeline.sources.state import Health
 
 _EVERY = 5.0  # seconds: how far the time at which a killed process ended may be off
+_MOST_REASONS = 5  # of one gap
 _DOWN = "Onsight did not run"
 _ANEW = "it was opened anew"
 
@@ -62,6 +63,7 @@ class Diary:
             self._left = {row.camera: to_datetime(row.until) for row in connection.execute(select(watched))}
         self._opened: dict[int, _Opened] = {}
         self._due = 0.0
+        self._strays = True  # the store may have rows of cameras that are not watched
 
     def write(self, cameras: Mapping[int, tuple[str, Health]]) -> None:
         """Tells how the cameras are; to be called now and then.
@@ -70,8 +72,6 @@ class Diary:
             cameras: name and state of each, by a number that is another one when a camera has been opened anew.
         """
         now = time.monotonic()
-        if self._due == 0.0:
-            self._forget_others({name for name, _ in cameras.values()})
         gone = {opened.name: opened for stream, opened in self._opened.items() if stream not in cameras}
         self._opened = {stream: opened for stream, opened in self._opened.items() if stream in cameras}
         for stream, (name, health) in cameras.items():
@@ -81,8 +81,11 @@ class Diary:
             self._follow(self._opened[stream], health, now)
         for opened in gone.values():
             self._end(opened)
-        if now >= self._due:
+            self._strays = True
+        if gone or now >= self._due:
             self._beat()
+            if self._strays:
+                self._forget_others({name for name, _ in cameras.values()})
             self._due = now + _EVERY
 
     def close(self) -> None:
@@ -90,12 +93,6 @@ class Diary:
         for opened in self._opened.values():
             self._end(opened)
         self._beat()
-
-    def _forget_others(self, cameras: set[str]) -> None:
-        """Who comes back later has not been missed."""
-        self._left = {name: until for name, until in self._left.items() if name in cameras}
-        with suppress(StoreError), self._store.database.writing() as connection:
-            connection.execute(delete(watched).where(watched.c.camera.not_in(cameras)))
 
     def _gap_before(self, name: str, opened: _Opened | None, now: float) -> Gap | None:
         """The gap in which a camera is when it is opened: after a process that has ended, or after `opened`."""
@@ -113,8 +110,8 @@ class Diary:
         if opened.before is not None:
             early = [each for each in silences if health.first is None or each.start < health.first]  # one at most
             silences = silences[len(early) :]
-            reasons = [opened.why, *(each.reason for each in early if each.reason not in opened.why)]
-            opened.before = self._go_on(opened.before, "; ".join(reasons), health.first, now)
+            reason = _join(opened.why, *(each.reason for each in early))
+            opened.before = self._go_on(opened.before, reason, health.first, now)
         opened.gaps = {each.start: self._note(opened, each, now) for each in silences}
         opened.health = health
 
@@ -145,7 +142,22 @@ class Diary:
         for opened in self._opened.values():
             self._store.note_watched(opened.name, datetime.now(UTC))
 
+    def _forget_others(self, cameras: set[str]) -> None:
+        """Who comes back later has not been missed. Tried again with the next beat if the store cannot be written."""
+        self._left = {name: until for name, until in self._left.items() if name in cameras}
+        with suppress(StoreError):
+            self._store.flush()  # what waits may be of those that are to be forgotten
+            with self._store.database.writing() as connection:
+                connection.execute(delete(watched).where(watched.c.camera.not_in(cameras)))
+            self._strays = False
+
 
 def _clock(moment: float, now: float) -> datetime:
     """The time of day of a moment by `time.monotonic`."""
     return datetime.now(UTC) - timedelta(seconds=now - moment)
+
+
+def _join(*reasons: str) -> str:
+    """How a gap began, and the newest of what else became known of it, each once."""
+    first, *others = dict.fromkeys("; ".join(reasons).split("; "))
+    return "; ".join((first, *others[1 - _MOST_REASONS :]))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support.databases import OpenStore
 
+from pipeline.errors import StoreError
 from pipeline.serve.diary import Diary
 from pipeline.serve.recovery import recover
 from pipeline.serve.store import EventStore
@@ -150,6 +151,18 @@ def test_a_gap_goes_on_while_a_camera_is_opened_anew(store: EventStore) -> None:
     assert gap.reason == "Connection refused"
 
 
+def test_a_gap_tells_how_it_began_and_the_newest_reasons_each_once(store: EventStore) -> None:
+    diary = Diary(store)
+    reasons = ["no route to host", "no route", *(f"fault {number}" for number in range(20)), "fault 19"]
+    diary.write({0: ("yard", live(60))})
+    for number, reason in enumerate(reasons):
+        diary.write({number + 1: ("yard", asked(20).lost(time.monotonic(), reason))})
+        if number == 1:
+            assert kept(store)[0].reason == "it was opened anew; no route to host; no route"
+    (gap,) = kept(store)
+    assert gap.reason == "it was opened anew; fault 16; fault 17; fault 18; fault 19"
+
+
 def test_later_gaps_of_a_camera_that_was_opened_anew_are_its_own(store: EventStore) -> None:
     diary = Diary(store)
     diary.write({0: ("yard", live(30))})
@@ -198,6 +211,46 @@ def test_after_a_kill_the_time_without_a_process_is_a_gap(open_store: OpenStore)
         down = gaps[name, "Onsight did not run"]
         assert down.start == killed
         assert ago(down.end) < 60
+
+
+def test_a_camera_that_was_removed_is_not_missed_by_the_next_process(open_store: OpenStore) -> None:
+    with closing(open_store()) as store:
+        diary = Diary(store)
+        diary.write({0: ("yard", live()), 1: ("door", live())})
+        diary.write({1: ("door", live())})
+        diary.close()
+    with closing(open_store()) as store:
+        recover(store)
+        diary = Diary(store)
+        diary.write({0: ("yard", asked()), 1: ("door", asked())})
+        assert [gap.camera for gap in kept(store)] == ["door"]
+
+
+def test_a_process_that_ends_before_it_watches_forgets_nothing(open_store: OpenStore) -> None:
+    with closing(open_store()) as store:
+        store.note_watched("yard", datetime.now(UTC))
+        store.flush()
+        Diary(store).close()
+        assert Diary(store)._left.keys() == {"yard"}
+
+
+def test_a_camera_that_is_removed_while_the_store_cannot_be_written_is_forgotten_later(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise StoreError("no room")
+
+    with closing(open_store()) as store:
+        diary = Diary(store)
+        diary.write({0: ("yard", live()), 1: ("door", live())})
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "flush", fail)
+            diary.write({1: ("door", live())})
+        diary._due = 0.0
+        diary.write({1: ("door", live())})
+        diary.close()
+    with closing(open_store()) as store:
+        assert Diary(store)._left.keys() == {"door"}
 
 
 def test_a_camera_that_is_not_reached_after_the_start_was_missed_all_the_while(open_store: OpenStore) -> None:
