@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ import av
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.stream import VideoStream
 
 from pipeline.serve.ring import PacketRing
 from pipeline.serve.store import EventStore
@@ -65,25 +67,26 @@ class Clip:
         self._stream = add_stream(self._output)
         self._before: int | None = None  # the time that the last packet had
         self._at: int | None = None  # and has in the clip
+        self._lasts = 1  # for how long it says that it is shown
 
     def add(self, packet: Packet[Any]) -> None:
         """Copies the packet; one without a time is left out, but for the first: FFmpeg gives RTSP's first picture none.
 
-        Where the camera's clock was set, back or far ahead, the packet follows at once on the one before.
+        Where the camera's clock was set, back or far ahead, the packet follows when the one before has been shown.
         """
         own = packet.dts if packet.dts is not None else packet.pts
         if packet.time_base is None or (own is None and self._at is not None):
             return
-        gap = 1 if own is None or self._before is None else own - self._before
+        gap = 0 if own is None or self._before is None else own - self._before
         if not 0 < gap * packet.time_base <= _LONGEST_GAP:
-            gap = 1
-        self._before = own
+            gap = self._lasts
+        self._before, self._lasts = own, _lasts(packet, packet.time_base)
         self._at = 0 if self._at is None else self._at + gap
         copy = Packet(bytes(packet))  # the muxer changes the times of what it is given, and others need them
         copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
         copy.dts = self._at
         copy.pts = self._at + (0 if own is None or packet.pts is None else max(0, packet.pts - own))
-        copy.duration = packet.duration or gap  # players leave out a last picture that lasts no time
+        copy.duration = packet.duration or gap  # at least 1: players leave out a last picture that lasts no time
         copy.stream = self._stream
         self._output.mux(copy)
 
@@ -97,6 +100,13 @@ class Clip:
         with suppress(OSError, av.FFmpegError):
             self._output.close()
         partial_path(self._path).unlink(missing_ok=True)
+
+
+def _lasts(packet: Packet[Any], time_base: Fraction) -> int:
+    """For how many ticks a picture is shown, as far as its packet or its stream tells; else one."""
+    stream = packet.stream
+    rate = stream.average_rate if isinstance(stream, VideoStream) else None
+    return max(1, packet.duration or (round(1 / (rate * time_base)) if rate else 0))
 
 
 @dataclass(slots=True)

@@ -324,6 +324,36 @@ def test_a_clip_from_the_first_picture_on_plays_though_that_has_no_time(yard: Ya
     assert len(greys(path)) == pytest.approx(19, abs=2)
 
 
+@pytest.mark.parametrize("told", ["duration", "rate", "nothing"])
+def test_a_first_picture_without_a_time_is_shown_for_as_long_as_is_known(tmp_path: Path, told: str) -> None:
+    camera, path = tmp_path / "camera.mp4", tmp_path / "clip.mp4"
+    with av.open(str(camera), "w") as output:
+        stream = output.add_stream("libx264", rate=FPS, width=64, height=48, pix_fmt="yuv420p")
+        stream.options = {"tune": "zerolatency"}
+        for number in range(3):
+            image = np.full((48, 64, 3), 50 * number, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        output.mux(stream.encode())
+    with av.open(str(camera)) as container:
+        source = container.streams.video[0]
+        tick = source.time_base
+        assert tick is not None
+        clip = Clip(path, lambda output: output.add_stream_from_template(source, True))
+        packets = [each for each in container.demux(source) if each.size]
+        packets[0].dts = packets[0].pts = None
+        for each in packets:
+            bare = av.Packet(bytes(each)) if told == "nothing" else each  # of no stream
+            if told != "duration":
+                bare.duration = 0
+            bare.dts, bare.pts, bare.time_base, bare.is_keyframe = each.dts, each.pts, tick, each.is_keyframe
+            clip.add(bare)
+        clip.finish()
+    with av.open(str(path)) as video:
+        times = [frame.time for frame in video.decode(video=0)]
+    first = float(tick) if told == "nothing" else 0.1
+    assert times == pytest.approx([0.0, first, first + 0.1])
+
+
 def test_frames_whose_time_goes_back_have_whole_clips(yard: Yard) -> None:
     add = yard.encoder.add
     yard.encoder.add = lambda image, pts, at: add(image, pts if pts < 4 else pts - 1000, at)  # type: ignore[method-assign]
