@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from pipeline import schedule
@@ -32,8 +33,10 @@ from pipeline.serve.types import Event
 from pipeline.serve.web.app import create_app
 from pipeline.serve.web.server import WebServer
 from pipeline.serve.web.settings import WebSettings, recording_notice
+from pipeline.sources.memory import give_back
 
 _ATTEND = 1.0  # seconds
+_GIVE_BACK = 60  # times to look, and memory that was freed goes back to the system
 _RESTARTING = sorted(ServeConfig.model_fields.keys() - {"cameras", "rules"})
 
 _LOG = logging.getLogger(__name__)
@@ -142,7 +145,8 @@ class _Checked(Protocol):
 @dataclass
 class _Attendant:
     """Looks every second after the cameras, and after `others`, without which nobody should believe that all is well:
-    when one of them has failed, the attendant fails, too, and all ends. Takes over a new configuration.
+    when one of them has failed, the attendant fails, too, and all ends. Takes over a new configuration. Gives memory
+    back each minute.
     """
 
     cameras: Cameras[CameraSpec]
@@ -156,12 +160,16 @@ class _Attendant:
     others: Sequence[_Checked]
 
     def __call__(self, stop: threading.Event) -> None:
-        while not stop.wait(_ATTEND):
+        for looks in count(1):
+            if stop.wait(_ATTEND):
+                return
             for other in self.others:
                 other.check()
             if (config := self.reread()) is not None:
                 self._take_over(config)
             self._look()
+            if looks % _GIVE_BACK == 0:  # a minute in which much was seen would leave its pictures' memory for ever
+                give_back()
 
     def _look(self) -> None:
         status, health, rules = self.cameras.attend(), self.cameras.health(), _rules_of(self.opener, self.cameras)

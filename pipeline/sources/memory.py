@@ -1,4 +1,4 @@
-"""Memory that a decoder had, given back to the system."""
+"""Memory that has been freed, given back to the system."""
 
 from __future__ import annotations
 

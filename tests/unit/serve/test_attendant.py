@@ -48,3 +48,22 @@ def test_that_the_cameras_go_at_the_end_is_told_to_nobody(
     parts |= {"registry": None, "config": None, "reread": lambda: None, "others": (), "ending": ending}
     _Attendant(**parts)(stop)
     assert told.calls == calls
+
+
+def test_memory_is_given_back_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.serve.service._ATTEND", 0.001)
+    monkeypatch.setattr("pipeline.serve.service._GIVE_BACK", 3)
+    stop, looks = threading.Event(), []
+    monkeypatch.setattr("pipeline.serve.service.give_back", lambda: looks.append(len(told.calls)))
+
+    def write(health: Any) -> None:
+        told.calls.append("gaps")
+        if len(told.calls) == 7:
+            stop.set()
+
+    told: Any = SimpleNamespace(calls=[], write=write, watch=lambda rules: None, report=lambda cameras: None)
+    cameras: Any = SimpleNamespace(attend=list, health=dict, specs={})
+    parts: dict[str, Any] = {"cameras": cameras, "news": told, "diary": told, "opener": SimpleNamespace(rules=())}
+    parts |= {"registry": None, "config": None, "reread": lambda: None, "others": (), "ending": threading.Event()}
+    _Attendant(**parts)(stop)
+    assert looks == [3, 6]
