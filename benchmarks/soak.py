@@ -4,10 +4,10 @@
 
 Four test cameras loop a clip, which is coded as 720p once. Every second the server is asked how its cameras are, and
 the system what memory, threads and files it holds. Exit code 1 if its memory has grown by more than 5 % since the first
-sixth of the run, the p99 of a camera's latency is in the last sixth more than 1.5 times that in the first (medians), a
-frame was withheld, a camera had a gap that its own disturbance does not explain or did not come back within 20 seconds,
-the others showed less than nine tenths of their frames meanwhile, or the server did not end cleanly. A run shorter than
-ten minutes has fewer disturbances. (Linux)
+sixth of the run, the p99 of the latency is in the last sixth more than 1.5 times that in the first (medians, all
+cameras), a frame was withheld, a camera had a gap that its own disturbance does not explain or did not come back within
+20 seconds, the others showed less than nine tenths of their frames meanwhile, or the server did not end cleanly. A run
+shorter than ten minutes has fewer disturbances. (Linux)
 """
 
 import argparse

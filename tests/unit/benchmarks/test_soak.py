@@ -51,11 +51,16 @@ def test_an_end_with_a_code_is_a_fault():
     [
         ({"unexplained": 2}, "north: 2 gaps that nothing explains"),
         ({"withheld": 3}, "north: 3 frames were withheld"),
-        ({"latency_p99": windows(0.03, 0.03, 0.046)}, "north: the p99 of its latency rose from 30 to 46 ms"),
     ],
 )
 def test_what_a_camera_must_not_show(changes, told):
     assert faults(cameras={"north": camera(**changes), "south": camera()}) == [told]
+
+
+@pytest.mark.parametrize(("south", "told"), [(0.046, []), (0.07, ["the p99 of the latency rose from 30 to 50 ms"])])
+def test_latency_must_not_rise_for_all_cameras_together(south, told):
+    seen = {"north": windows(0.03, 0.03, 0.03), "south": windows(0.03, 0.03, south)}
+    assert faults(cameras={name: camera(latency_p99=each) for name, each in seen.items()}) == told
 
 
 @pytest.mark.parametrize("medians", [(), (0.03,), (0.03, 0.045), (0.03, 0.2, 0.03)])
