@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from support.models import constant_detector, tiny_detector
+from support.served import until
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -48,14 +48,6 @@ def secret_in(image: np.ndarray) -> bool:
 def thing_in(image: np.ndarray) -> bool:
     """Whether it shows what may be seen."""
     return bool(((image[..., 2] > 128) & (image[..., 1] < 90)).sum() > 100)
-
-
-def until(found: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (result := found()):
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-    return result
 
 
 @dataclass
