@@ -57,9 +57,10 @@ class Recogniser:
         return Recognised(frame, objects, join_hidden(views_V4, hidden) if hidden else None)
 
     def _as_they_are(self, frames: list[Frame]) -> list[Recognised]:
-        return [recognised for batch in self._batches(frames) for recognised in self._recognise(*batch)]
+        return [recognised for batch in self.batches(frames) for recognised in self._recognise(*batch)]
 
-    def _batches(self, frames: list[Frame]) -> Iterator[tuple[list[Frame], list[Geometry]]]:
+    def batches(self, frames: list[Frame]) -> Iterator[tuple[list[Frame], list[Geometry]]]:
+        """Frames in a row whose inputs have the same size, and how each lies in its input."""
         contract = self._model.contract
         planned = [(f, plan_geometry(f.height, f.width, contract.input, contract.resize)) for f in frames]
         for _, group in groupby(planned, key=lambda pair: (pair[1].height, pair[1].width)):
@@ -67,12 +68,16 @@ class Recogniser:
             yield [frame for frame, _ in batch], [geometry for _, geometry in batch]
 
     def _recognise(self, frames: list[Frame], geometries: list[Geometry]) -> Iterator[Recognised]:
-        outputs = self._model.infer(self._inputs(frames, geometries))
+        return self.results(self._model.infer(self.inputs(frames, geometries)), frames, geometries)
+
+    def results(self, outputs: Outputs, frames: list[Frame], geometries: list[Geometry]) -> Iterator[Recognised]:
+        """What the model's `outputs` for a batch say of each of its frames."""
         for i, (frame, geometry) in enumerate(zip(frames, geometries, strict=True)):
             each = {name: values[i] for name, values in outputs.items()}
-            yield Recognised(frame, self._results(each, geometry), self._hidden(each, geometry))
+            yield Recognised(frame, self._objects(each, geometry), self._hidden(each, geometry))
 
-    def _inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Frames:
+    def inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Frames:
+        """The input of the model for a batch. It lies in the recogniser's buffer, which the next one overwrites."""
         if self._model.contract.resize.rule == "graph":
             lent = [frame.on_device for frame in frames]
             on_device = [each for each in lent if each is not None]
@@ -89,7 +94,7 @@ class Recogniser:
             write_input(frame.image, geometry, input_HW3)
         return inputs_BHW3
 
-    def _results(self, outputs: Outputs, geometry: Geometry) -> Results:
+    def _objects(self, outputs: Outputs, geometry: Geometry) -> Results:
         contract, settings = self._model.contract, self._settings
         if contract.task == "classify":
             return best_classes(outputs["scores"], contract.labels, settings.top_k, settings.thresholds_C)

@@ -1,6 +1,8 @@
-"""Each stage alone: one frame after the other goes through all of them on one thread, and nothing runs beside it.
+"""Each stage alone, in a loop of its own, on one thread, and nothing runs beside it.
 
-The stages are the run's own objects. CPU time is that of the process, so that a helper thread of a library counts, too.
+A loop takes some frames in a row, then the loop of the next stage takes what came out of it. So every stage has the
+caches for itself, and a machine that gets slower does so for all of them. The stages are the run's own objects. CPU
+time is that of the process, so that a helper thread of a library counts, too.
 """
 
 from __future__ import annotations
@@ -12,27 +14,26 @@ from contextlib import closing
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
 from pipeline import cuda, schedule
 from pipeline.bench.calls import Call, repeat, repeat_at_once
 from pipeline.bench.job import Job
-from pipeline.model import Model, OnnxModel
+from pipeline.model import OnnxModel
 from pipeline.outputs import Outputs, plan_outputs
+from pipeline.preprocess import Geometry
 from pipeline.recogniser import Recogniser
 from pipeline.redact import Redactor
 from pipeline.settings import settle
 from pipeline.sources import Source
 from pipeline.tally import Tally
 from pipeline.trip import painter
-from pipeline.types import Image
-from pipeline.watch import watch_model
+from pipeline.types import Frame, Frames, Image, Recognised
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
+_BLOCK = 16
+"""Frames in a row for each stage; one beside a GPU, where a decoder may have few surfaces to lend."""
 _KEPT = 8  # inputs of the model, to make batches of
 
 
@@ -78,6 +79,7 @@ class Stages:
         self._job = job
         gpu = model.device != "cpu"
         self._model: OnnxModel = model if gpu else OnnxModel(job.model, "cpu", threads=1)
+        self._block = 1 if gpu else _BLOCK
         self._threads = schedule.plan(latency=False, gpu=gpu)
         self._inputs: list[Image] = []
 
@@ -141,26 +143,52 @@ class Stages:
     def _read_frames(
         self, laps: Laps, source: Source, pictures: Outputs, records: Outputs, most: int, until: float
     ) -> None:
-        encode = self._job.encode
-        recognise = Recogniser(self._watched(laps), settle(self._model.contract))
-        redact, draw = Redactor(False, "blur"), painter(encode, False, frozenset())
+        redact, draw = Redactor(False, "blur"), painter(self._job.encode, False, frozenset())
+        recognisers = [Recogniser(self._model, settle(self._model.contract)) for _ in range(self._block)]
+        frames = source.frames(threading.Event())
         laps.start()
-        for frame in source.frames(threading.Event()):
-            laps.lap("decode")
-            (recognised,) = recognise([frame])
-            laps.lap("results")
-            redacted = redact(recognised)
-            assert redacted is not None
-            annotated = draw(redacted)
-            laps.lap("draw")
-            if encode:
-                pictures.write(annotated)
-                laps.lap("encode")
-            records.write(annotated)
-            laps.lap("records")
-            laps.frames += 1
-            if laps.frames == most or perf_counter() > until:
+        while laps.frames < most and perf_counter() < until:
+            block = []
+            for frame in islice(frames, min(self._block, most - laps.frames)):
+                block.append(frame)
+                laps.lap("decode")
+            laps.end("decode")
+            if not block:
                 return
+            annotated = []
+            for recognised in self._recognise(laps, recognisers, block):
+                redacted = redact(recognised)
+                assert redacted is not None
+                annotated.append(draw(redacted))
+                laps.lap("draw")
+            for each in annotated if self._job.encode else ():
+                pictures.write(each)
+                laps.lap("encode")
+            for each in annotated:
+                records.write(each)
+                laps.lap("records")
+            laps.frames += len(block)
+
+    def _recognise(self, laps: Laps, recognisers: list[Recogniser], block: list[Frame]) -> list[Recognised]:
+        """Each frame has a recogniser of its own, since that owns the input."""
+        batches: list[tuple[list[Frame], list[Geometry]]] = []
+        inputs: list[Frames] = []
+        for recognise, frame in zip(recognisers, block, strict=False):
+            batches += recognise.batches([frame])
+            inputs.append(recognise.inputs(*batches[-1]))
+            laps.lap("resize")
+        for each in inputs[: _KEPT - len(self._inputs)]:
+            self._keep(each)
+        laps.start()
+        outputs = []
+        for each in inputs:
+            outputs.append(self._model.infer(each))
+            laps.lap("infer")
+        seen: list[Recognised] = []
+        for recognise, found, batch in zip(recognisers, outputs, batches, strict=False):
+            seen += recognise.results(found, *batch)
+            laps.lap("results")
+        return seen
 
     def _outputs(self, folder: str, source: Source) -> tuple[Outputs, Outputs]:
         """What the run writes, pictures apart from records."""
@@ -170,21 +198,6 @@ class Stages:
             for other in ("records", "output")
         )
         return pictures, records
-
-    def _watched(self, laps: Laps) -> Model:
-        def watch(stage: str, infer: Callable[P, R], /) -> Callable[P, R]:
-            def watched(*args: P.args, **kwargs: P.kwargs) -> R:
-                laps.lap("resize")
-                if len(self._inputs) < _KEPT:
-                    self._keep(args[0])
-                    laps.start()
-                outputs = infer(*args, **kwargs)
-                laps.lap("infer")
-                return outputs
-
-            return watched
-
-        return watch_model(self._model, watch)
 
     def _keep(self, inputs: Any) -> None:
         inputs_1HW3 = inputs if isinstance(inputs, np.ndarray) else np.stack([each.download() for each in inputs])
