@@ -9,8 +9,8 @@ What else is needed is made in it unless it is there: YOLOv8n with random weight
 networks and as models of Onsight, and the other clip, bikes.mp4. `--prepare` ends then.
 
 In each round every contender takes its turn on every clip, Onsight with records alone among them: see `throughput.py`
-and `shares.py`. Then `onsight bench` measures the efficiency, on the same clips and for as many seconds a round. Speeds
-are compared within a round.
+and `shares.py`. Turns on the clips as they are, not repeated, come first and warm the disk's cache. Then `onsight bench`
+measures the efficiency, on the same clips and for as many seconds a round. Speeds are compared within a round.
 """
 
 import argparse
@@ -85,23 +85,29 @@ def bench(model, clip, rounds, seconds):
         return json.loads(output.read_text())
 
 
+def take_turns(folder, case, clip, python):
+    """One round of a case."""
+    model = model_of(folder, case)
+    return {
+        "rounds": throughput.take_turns(contenders_of(folder, case, python), clip),
+        "labelled": shares(model, clip),
+        "records": shares(model, clip, "--records"),
+    }
+
+
 def measure(folder, rounds, seconds, python):
     """Everything that was measured of each case."""
     found = {case.title: {"clip": case.clip, "rounds": [], "labelled": [], "records": []} for case in CASES}
     with tempfile.TemporaryDirectory() as temporary:
         clips = {case.clip: Path(temporary) / case.clip for case in CASES}
-        for name, clip in clips.items():
-            throughput.repeat(folder / name, clip, seconds)
-        for round_ in range(rounds + 1):
+        for case in CASES:
+            throughput.repeat(folder / case.clip, clips[case.clip], seconds)
+            tell(f"warm-up: {case.title}")
+            take_turns(folder, case, folder / case.clip, python)
+        for number in range(rounds):
             for case in CASES:
-                tell(f"round {round_} of {rounds}: {case.title}")
-                model, clip = model_of(folder, case), clips[case.clip]
-                results = {
-                    "rounds": throughput.take_turns(contenders_of(folder, case, python), clip),
-                    "labelled": shares(model, clip),
-                    "records": shares(model, clip, "--records"),
-                }
-                for name, result in results.items() if round_ else ():  # the first one warms the disk's cache
+                tell(f"round {number + 1} of {rounds}: {case.title}")
+                for name, result in take_turns(folder, case, clips[case.clip], python).items():
                     found[case.title][name].append(result)
         for case in CASES:
             tell(f"onsight bench: {case.title}")
