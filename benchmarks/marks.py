@@ -9,8 +9,8 @@ What else is needed is made in it unless it is there: YOLOv8n with random weight
 networks and as models of Onsight, and the other clip, bikes.mp4. `--prepare` ends then.
 
 In each round every contender takes its turn on every clip, Onsight with records alone among them: see `throughput.py`
-and `shares.py`. Turns on the clips as they are, not repeated, come first and warm the disk's cache. Then `onsight bench`
-measures the efficiency, on the same clips and for as many seconds a round. Speeds are compared within a round.
+and `shares.py`. Turns on the clips as they are, not repeated, come first and warm the disk's cache. Then `onsight
+bench` measures the efficiency, on the same clips and for as many seconds a round. Speeds are compared within a round.
 """
 
 import argparse
