@@ -15,6 +15,13 @@ FASTER = {  # at least so many times as fast as a rival
 EFFICIENCY = 0.92  # at least
 OVERHEAD = 0.03  # of the CPU time of a run that writes records alone, at most
 ENCODING = 0.2  # of the CPU time of a run that writes a labelled video, at most
+BESIDE = ("lib", "nvidia-")  # packages whose versions the JSON alone tells
+PROFILE = {  # stages of a run, and those of `onsight bench` that they are made of
+    "decode": ("decode",),
+    "recognise": ("resize", "infer", "results"),
+    "draw": ("draw",),
+    "write": ("encode", "records"),
+}
 RIVALS = {
     "ultralytics": "Ultralytics `predict(save=True)`",
     "supervision": "supervision `process_video`",
@@ -24,7 +31,9 @@ RIVALS = {
 
 
 def to_markdown(told):
-    return "\n".join((*_describe(told), *_compare(told["cases"]), "", *_weigh(told["cases"]))) + "\n"
+    cases = told["cases"]
+    tables = (_describe(told), _compare(cases), _weigh(cases), _profile(cases))
+    return "\n\n".join("\n".join(table) for table in tables) + "\n"
 
 
 def _describe(told):
@@ -33,10 +42,9 @@ def _describe(told):
     for case in cases:
         for result in case["rounds"][0].values():
             versions = {**result.get("versions", {}), **versions}
-    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if not name.startswith(BESIDE))
     yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores; {named}."
     yield f"Clips of {told['seconds']:g} s or more, {told['count']} rounds in turn: medians, lowest and highest."
-    yield ""
 
 
 def _compare(cases):
@@ -72,6 +80,42 @@ def _weigh(cases):
             presets,
         ]
         yield f"| {title} | {' | '.join(cells)} |"
+
+
+def _profile(cases):
+    """Where the CPU time of a frame goes that the stages do not take when they are alone."""
+    yield f"| network | CPU ms a frame | {' | '.join(PROFILE)} | else | sum | |"
+    yield f"|---|---|{'---|' * len(PROFILE)}---|---|---|"
+    for title, case in cases.items():
+        bench = case["bench"]
+        alone = {each["name"]: each["cpu_ms"]["median"] for each in bench["alone"]}
+        alone = {name: sum(alone[stage] for stage in stages) for name, stages in PROFILE.items()}
+        yield _row(title, "stages alone", alone, sum(alone.values()), "")
+        runs = case["labelled"]
+        within = {name: statistics.median(_ms(each, each["stages"][name]) for each in runs) for name in PROFILE}
+        yield _row(
+            "", "in the run", within, statistics.median(_ms(each, each["cpu"]) for each in runs), _sharing(bench)
+        )
+
+
+def _row(title, where, stages, total, note):
+    cells = [f"{milliseconds:.2f}" for milliseconds in (*stages.values(), total - sum(stages.values()), total)]
+    return f"| {title} | {where} | {' | '.join(cells)} | {note} |"
+
+
+def _ms(shares, seconds):
+    return 1000 * seconds / shares["frames"]
+
+
+def _sharing(bench):
+    together = bench["together"]
+    if together is None:
+        return ""
+    ratio, bound = together["ratio"]["rounds"], together["bound"]["rounds"]
+    return (
+        f"{together['inferences']} inferences at once cost {spread(ratio, '.2f')} times one alone: "
+        f"efficiency ≤ {spread(bound, '.2f')}"
+    )
 
 
 def _beside(shares):
