@@ -88,23 +88,23 @@ def _profile(cases):
     yield f"|---|---|{'---|' * len(PROFILE)}---|---|---|"
     for title, case in cases.items():
         bench = case["bench"]
-        alone = {each["name"]: each["cpu_ms"]["median"] for each in bench["alone"]}
-        alone = {name: sum(alone[stage] for stage in stages) for name, stages in PROFILE.items()}
-        yield _row(title, "stages alone", alone, sum(alone.values()), "")
-        runs = case["labelled"]
-        within = {name: statistics.median(_ms(each, each["stages"][name]) for each in runs) for name in PROFILE}
-        yield _row(
-            "", "in the run", within, statistics.median(_ms(each, each["cpu"]) for each in runs), _sharing(bench)
-        )
+        costs = {each["name"]: each["cpu_ms"]["median"] for each in bench["alone"]}
+        alone = [sum(costs[stage] for stage in stages) for stages in PROFILE.values()]
+        yield _row(title, "stages alone", (*alone, 0, sum(alone)), "")
+        runs = zip(*(_split(each) for each in case["labelled"]), strict=True)
+        yield _row("", "in the run", map(statistics.median, runs), _sharing(bench))
 
 
-def _row(title, where, stages, total, note):
-    cells = [f"{milliseconds:.2f}" for milliseconds in (*stages.values(), total - sum(stages.values()), total)]
-    return f"| {title} | {where} | {' | '.join(cells)} | {note} |"
+def _row(title, where, milliseconds, note):
+    cells = " | ".join(f"{each:.2f}" for each in milliseconds)
+    return f"| {title} | {where} | {cells} | {note} |"
 
 
-def _ms(shares, seconds):
-    return 1000 * seconds / shares["frames"]
+def _split(shares):
+    """Milliseconds of a frame in each stage of the profile, in what is none, and in all."""
+    stages = [shares["stages"][name] for name in PROFILE]
+    parts = (*stages, shares["cpu"] - sum(stages), shares["cpu"])
+    return [1000 * seconds / shares["frames"] for seconds in parts]
 
 
 def _sharing(bench):
