@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import takewhile
 from time import perf_counter, process_time, thread_time
 
 import av
@@ -23,8 +23,8 @@ PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium")
 NVENC_PRESET = "p4"
 """Of p1, the fastest, to p7; all of them are faster than a run."""
 
-_SHARE = 0.2  # of the CPU time of a frame, for encoding it
-_OPTIMISTIC = 1.6  # what encoding costs beside the run ÷ what it costs on trial, where it has the caches to itself
+_WORTHWHILE = PRESETS[:3]  # a slower one than veryfast costs half as much again, and its files are no smaller
+_SHARE = 0.1  # of the rest of a frame's CPU time, on trial: beside a run it costs more, and may take a fifth of all
 _FRAMES = 12
 _TRIED = 8  # of them, the last ones: a video may begin in black
 _LEAST = 4  # frames; workers that end together make the times of fewer say nothing
@@ -89,8 +89,8 @@ class Effort:
     """Chooses the presets of a run's videos.
 
     Args:
-        preset: of x264, for all of them. `auto`: the slowest that takes less than a fifth of the CPU time of a frame,
-            tried in memory with the first frames of a video; once for each size of picture.
+        preset: of x264, for all of them. `auto`: the slowest up to `veryfast` that adds a tenth to the CPU time of a
+            frame at most, tried in memory with the first frames of a video; once for each size of picture.
         encoder: `x264`, or `nvenc`, which has one preset and takes no CPU time.
     """
 
@@ -106,13 +106,13 @@ class Effort:
     def find(self, start: Start) -> str:
         """The preset for the video that begins so."""
         images = [image for image, _ in start.frames[-_TRIED:]]
-        allowed = len(images) * start.cpu_seconds * _SHARE / (1 - _SHARE) / _OPTIMISTIC
+        allowed = len(images) * start.cpu_seconds * _SHARE
         if not allowed:
             return PRESETS[0]
-        # They cost ever more, so that half of those left need not be tried.
-        found = bisect_left(PRESETS, True, lo=1, key=lambda preset: not _takes_at_most(allowed, preset, images)) - 1
-        self._found[images[0].shape] = PRESETS[found]
-        return PRESETS[found]
+        slower = takewhile(lambda preset: _takes_at_most(allowed, preset, images), _WORTHWHILE[1:])
+        found = [PRESETS[0], *slower][-1]
+        self._found[images[0].shape] = found
+        return found
 
 
 def _takes_at_most(cpu_seconds: float, preset: str, images: Sequence[Image]) -> bool:
