@@ -54,7 +54,6 @@ def read_foreign(path: Path) -> onnx.ModelProto:
     model = _upgrade(model, path)
     tidy(model)
     _prefix(model.graph)
-    keep_padding(model.graph)
     return model
 
 
@@ -89,7 +88,7 @@ def prepend(model: onnx.ModelProto, fragment: Fragment, last: str, shape: Sequen
     graph = model.graph
     (image,) = image_inputs(model)
     nodes = _build(graph, fragment, {last: image.name})
-    _replace(graph.node, [*nodes, *graph.node])
+    refill(graph.node, [*nodes, *graph.node])
     set_input(model, shape)
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -98,7 +97,7 @@ def prepend(model: onnx.ModelProto, fragment: Fragment, last: str, shape: Sequen
 def set_input(model: onnx.ModelProto, shape: Sequence[int | str]) -> None:
     """Makes `frames`, uint8 of `shape`, the one input."""
     frames = onnx.helper.make_tensor_value_info(INPUT_NAME, onnx.TensorProto.UINT8, shape)
-    _replace(model.graph.input, [frames])
+    refill(model.graph.input, [frames])
 
 
 def append(
@@ -107,7 +106,7 @@ def append(
     """Puts `fragment` behind the network; `wires` names the foreign output behind each name that it reads."""
     nodes = _build(model.graph, fragment, wires)
     model.graph.node.extend(nodes)
-    _replace(model.graph.output, outputs)
+    refill(model.graph.output, outputs)
     _prune(model.graph)
 
 
@@ -146,7 +145,7 @@ def _upgrade(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
                 f"export it with opset {UPGRADED_OPSET}"
             ) from None
     model.ir_version = max(model.ir_version, onnx.helper.find_min_ir_version_for(list(model.opset_import)))
-    _replace(model.graph.input, image_inputs(model))
+    refill(model.graph.input, image_inputs(model))
     return model
 
 
@@ -171,30 +170,12 @@ def _prefix(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         node.name = FOREIGN + node.name if node.name else ""
         for names in (node.input, node.output):
-            _replace(names, [FOREIGN + name if name else "" for name in names])
+            refill(names, [FOREIGN + name if name else "" for name in names])
         for branch in _subgraphs(node):
             _prefix(branch)
     sparse = [tensor for pair in graph.sparse_initializer for tensor in (pair.values, pair.indices)]
     for named in (*graph.input, *graph.output, *graph.initializer, *sparse):
         named.name = FOREIGN + named.name
-
-
-def keep_padding(graph: onnx.GraphProto) -> None:
-    """Keeps ONNX Runtime from merging a Pad of zeros into the MaxPool behind it, which pads with -∞ instead.
-
-    Its Pad_Fusion (1.31) leaves a Pad alone whose value is an empty input, which means zero as well.
-    """
-    known = constants(graph)
-    readers = {name: node for node in graph.node for name in node.input}
-    for pad in graph.node:
-        reader = readers.get(pad.output[0]) if pad.op_type == "Pad" else None
-        while reader is not None and reader.op_type in ("Transpose", "Cast", "Identity"):
-            reader = readers.get(reader.output[0])
-        if reader is None or reader.op_type != "MaxPool":
-            continue
-        value = [name for name in pad.input[2:3] if name]
-        if all(name in known and not numpy_helper.to_array(known[name]).any() for name in value):
-            _replace(pad.input, [*pad.input[:2], "", *pad.input[3:]])
 
 
 def _nodes(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
@@ -220,22 +201,23 @@ def _prune(graph: onnx.GraphProto) -> None:
             kept.append(node)
             needed.update(name for inner in _nodes([node]) for name in inner.input)
             needed.update(output.name for inner in _subgraphs(node) for output in inner.output)
-    _replace(graph.node, kept[::-1])
-    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
+    refill(graph.node, kept[::-1])
+    refill(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
 
 
 def _build(graph: onnx.GraphProto, fragment: Fragment, wires: Mapping[str, str]) -> list[onnx.NodeProto]:
     """The nodes of `fragment`, its constants added to `graph`, its open ends renamed as `wires` says."""
     nodes = list(parser.parse_graph(f"fragment () => () {{ {fragment.text} }}").node)
     for node in nodes:
-        _replace(node.input, [wires.get(name, name) for name in node.input])
-        _replace(node.output, [wires.get(name, name) for name in node.output])
+        refill(node.input, [wires.get(name, name) for name in node.input])
+        refill(node.output, [wires.get(name, name) for name in node.output])
         node.name = node.output[0]
     graph.initializer.extend(numpy_helper.from_array(np.asarray(v), name) for name, v in fragment.constants.items())
     return nodes
 
 
-def _replace(repeated: Any, values: Sequence[Any]) -> None:
+def refill(repeated: Any, values: Sequence[Any]) -> None:
+    """Makes `values` the items of a repeated field."""
     values = list(values)
     del repeated[:]
     repeated.extend(values)

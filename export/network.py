@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from export.frames import FrameModel
-from export.graph import first_line, keep_padding, tidy
+from export.graph import first_line, tidy
+from export.rewrites import keep_padding
 from pipeline.contract import INPUT_NAME, ModelContract
 from pipeline.errors import ModelError
 
