@@ -18,7 +18,7 @@ from export.graph import append, opset, prepend, read_foreign, set_input, write_
 from export.labels import read_labels
 from export.options import Options
 from export.preprocessing import IMAGE, ImageInput, preprocessing
-from export.rewrites import keep_padding
+from export.rewrites import keep_padding, split_softmax
 from export.trial import check, free_batch, runs_at, sample_frames
 from pipeline.contract import ClassifierSpec, DetectorSpec, InputSpec, ModelContract, Resize
 from pipeline.digest import sha256
@@ -42,6 +42,7 @@ def adopt(source: Path, output: Path, options: Options) -> ModelContract:
     resize = _resize(FAMILIES[options.family].resize, options)
     model = read_foreign(source)
     keep_padding(model.graph)
+    split_softmax(model)
     _check_names(model, len(labels))
     provenance = _provenance(source, model, options)
     model, spec, head = _decode(model, options, len(labels), resize)
