@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
-_MOST_WORKERS = 8  # one decoder feeds no more; each worker costs memory for a frame and an inference
+_MOST_WORKERS = 8  # one decoder feeds no more; each costs memory for a frame and an inference, on a GPU for a batch
 _GPU_BATCH = 8
-_GPU_WORKERS = 4  # while one batch infers, others are resized, copied and looked through
 _GPU_WAIT = 0.005  # seconds: what a camera's picture may get older, for an inference less
 
 
@@ -51,7 +50,7 @@ def plan(
     cores: int | None = None,
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and a GPU is given
-    batches, two to four at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and
+    batches, two to eight at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and
     none waits in a queue; a GPU is given the newest ones of several cameras together.
 
     Args:
@@ -66,7 +65,7 @@ def plan(
         workers = workers or 1
         waiting, ahead = batch or 1, workers
     else:
-        workers = workers or (max(2, min(cores // 2, _GPU_WORKERS)) if gpu else min(cores, _MOST_WORKERS))
+        workers = workers or min(max(2, cores // 2) if gpu else cores, _MOST_WORKERS)
         waiting, ahead = max(4, most), workers + 1
     threads = 1 if gpu else max(1, cores // workers)
     return Schedule(

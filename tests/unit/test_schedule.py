@@ -37,7 +37,7 @@ def test_for_throughput_frames_and_results_may_wait() -> None:
     assert many.ahead > many.workers
 
 
-@pytest.mark.parametrize(("cores", "workers"), [(2, 2), (6, 3), (16, 4)])
+@pytest.mark.parametrize(("cores", "workers"), [(2, 2), (6, 3), (16, 8), (64, 8)])
 def test_a_gpu_has_batches_in_flight_and_leaves_the_cores_to_the_encoder(cores: int, workers: int) -> None:
     assert threads(plan(latency=False, gpu=True, cores=cores)) == (workers, 1, min(cores, 4), cores)
     assert threads(plan(latency=True, gpu=True, cores=cores)) == (1, 1, min(cores, 4), cores)
