@@ -54,7 +54,7 @@ def _about_the_machine(seen: Conditions, cores: float) -> Iterator[str]:
 
 
 def _about_sharing(seen: Together) -> Iterator[str]:
-    if seen.ratio.median > _DEARER:
+    if seen.ratio.median > _DEARER and seen.bound.median < 1:  # 1: a thread allows less than the cores
         yield (
             f"{seen.inferences} inferences at once cost {seen.ratio.median:.2f} times the CPU time of one alone: the "
             f"cores share something (cache, memory, clock), which bounds the efficiency at {seen.bound.median:.2f}"

@@ -9,6 +9,9 @@ import numpy as np
 
 from pipeline.bench.result import Limit, Spread
 
+_THREADS = {"the decoder": ("decode",), "the caller": ("draw", "encode", "records")}
+"""The threads of which the run of a clip has one each, and their stages; the other stages are spread over workers."""
+
 
 class Cost(NamedTuple):
     """What a frame costs in one round: milliseconds of each stage alone, by the wall and of the CPU."""
@@ -18,22 +21,22 @@ class Cost(NamedTuple):
 
 
 def find_limit(costs: Sequence[Cost], cores: float, gpu: bool) -> Limit:
-    """The limit of the rounds whose `costs` are given.
+    """The limit of the rounds whose `costs` are given: what takes longest for a frame of all that works side by side.
 
-    On a CPU: `cores` ÷ the CPU seconds of a frame of all stages alone, so that waiting that keeps a core busy is not
-    rewarded; the resource is the stage that takes the largest part. On a GPU the stages that cannot share a frame's
-    time run side by side, so the slowest of decode, copy, infer, encode, and the cores, which share all that is not
-    inference.
+    On a CPU that is the cores, which take the CPU seconds of all stages alone ÷ `cores`, so that waiting that keeps a
+    core busy is not rewarded; or a thread that has stages to itself, which takes their seconds by the wall. The
+    resource is the stage that takes most of it. On a GPU it is the slowest of decode, copy, infer, encode, and the
+    cores, which share all that is not inference.
     """
+    times = [_beside_gpu(cost, cores) if gpu else _on_cpu(cost, cores) for cost in costs]
+    fps = Spread.of([1000 / max(each.values()) for each in times])
+    slowest = _largest(times)
     if gpu:
-        times = [_side_by_side(cost, cores) for cost in costs]
-        slowest = _largest(times)
-        return Limit(resource=slowest, share=None, fps=Spread.of([1000 / max(each.values()) for each in times]))
-    largest = _largest([cost.cpu_ms for cost in costs])
-    sums = [sum(cost.cpu_ms.values()) for cost in costs]
-    medians = _medians([cost.cpu_ms for cost in costs])
-    share = medians[largest] / sum(medians.values())
-    return Limit(resource=largest, share=share, fps=Spread.of([1000 * cores / total for total in sums]))
+        return Limit(resource=slowest, share=None, fps=fps)
+    if slowest in _THREADS:
+        return Limit(resource=_largest([_stages_of(slowest, cost) for cost in costs]), share=None, fps=fps)
+    stage, medians = _largest([cost.cpu_ms for cost in costs]), _medians([cost.cpu_ms for cost in costs])
+    return Limit(resource=stage, share=medians[stage] / sum(medians.values()), fps=fps)
 
 
 def measure_efficiency(fps: Spread, limit: Limit) -> Spread:
@@ -41,16 +44,27 @@ def measure_efficiency(fps: Spread, limit: Limit) -> Spread:
     return Spread.of([rate / allowed for rate, allowed in zip(fps.rounds, limit.fps.rounds, strict=True)])
 
 
-def bound_efficiency(costs: Sequence[Cost], ratios: Sequence[float]) -> Spread:
+def bound_efficiency(costs: Sequence[Cost], ratios: Sequence[float], cores: float, limit: Limit) -> Spread:
     """What is left of the efficiency on a CPU where inference costs `ratios` times the CPU time that it takes alone,
-    because others run beside it: the CPU time of a frame of all stages alone ÷ that with inference so much dearer.
+    because others run beside it: the rate that `cores` allow with inference so much dearer ÷ that of the `limit`, or 1.
     """
-    sums = [sum(cost.cpu_ms.values()) for cost in costs]
-    dearer = [(ratio - 1) * cost.cpu_ms["infer"] for cost, ratio in zip(costs, ratios, strict=True)]
-    return Spread.of([alone / (alone + more) for alone, more in zip(sums, dearer, strict=True)])
+    rates = []
+    for cost, ratio in zip(costs, ratios, strict=True):
+        dearer = (ratio - 1) * cost.cpu_ms["infer"]
+        rates.append(1000 * cores / (sum(cost.cpu_ms.values()) + dearer))
+    return Spread.of([min(1.0, rate / allowed) for rate, allowed in zip(rates, limit.fps.rounds, strict=True)])
 
 
-def _side_by_side(cost: Cost, cores: float) -> dict[str, float]:
+def _on_cpu(cost: Cost, cores: float) -> dict[str, float]:
+    threads = {thread: sum(_stages_of(thread, cost).values()) for thread in _THREADS}
+    return {"the cores": sum(cost.cpu_ms.values()) / cores, **threads}
+
+
+def _stages_of(thread: str, cost: Cost) -> dict[str, float]:
+    return {stage: cost.ms[stage] for stage in _THREADS[thread] if stage in cost.ms}
+
+
+def _beside_gpu(cost: Cost, cores: float) -> dict[str, float]:
     times = {stage: cost.ms[stage] for stage in ("decode", "copy", "infer", "encode") if stage in cost.ms}
     host = sum(milliseconds for stage, milliseconds in cost.cpu_ms.items() if stage != "infer")
     return {**times, "the cores": host / cores}

@@ -17,7 +17,7 @@ from pipeline.bench.efficiency import Cost, bound_efficiency, find_limit, measur
 from pipeline.bench.gpu import watch_gpu
 from pipeline.bench.job import Job, model_facts
 from pipeline.bench.machine import MachineWatch, describe_machine, peak_memory
-from pipeline.bench.result import Alone, Batch, Bench, Percentiles, Spread, Streams, Together, Whole, Within
+from pipeline.bench.result import Alone, Batch, Bench, Limit, Percentiles, Spread, Streams, Together, Whole, Within
 from pipeline.bench.spans import STAGES, Span, ages, milliseconds
 from pipeline.bench.streams import Watched, judge_run, run_streams, sum_up
 from pipeline.bench.whole import Run, run_clip
@@ -123,14 +123,15 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         session.watch.sample()
     batches = [list(each) for each in zip(*calls.values(), strict=True)] if session.on_gpu else [[] for _ in laps]
     costs = [_cost(lap, each) for lap, each in zip(laps, batches, strict=True)]
-    limit = find_limit(costs, session.machine.usable_cores, session.on_gpu)
+    cores = session.machine.usable_cores
+    limit = find_limit(costs, cores, session.on_gpu)
     whole = _sum_up_rounds(rounds, peak, [cost.ms["infer"] for cost in costs] if session.on_gpu else None)
     bench = session.sum_up(
         loops=job.loops(frames),
         whole=whole,
         alone=_sum_up_stages(laps),
         batches=tuple(_sum_up_batch(batch, each) for batch, each in calls.items()),
-        together=_sum_up_pairs(stages.sessions, pairs, costs) if stages and pairs else None,
+        together=_sum_up_pairs(stages.sessions, pairs, costs, cores, limit) if stages and pairs else None,
         limit=limit,
         efficiency=measure_efficiency(whole.fps, limit),
     )
@@ -203,7 +204,9 @@ def _sum_up_batch(batch: int, calls: Sequence[Call]) -> Batch:
     )
 
 
-def _sum_up_pairs(inferences: int, pairs: Sequence[tuple[Call, Call]], costs: Sequence[Cost]) -> Together | None:
+def _sum_up_pairs(
+    inferences: int, pairs: Sequence[tuple[Call, Call]], costs: Sequence[Cost], cores: float, limit: Limit
+) -> Together | None:
     """Of each round an inference alone and so many at once; None where one was too short for the clock."""
     if not all(one.cpu for one, _ in pairs):
         return None
@@ -213,7 +216,7 @@ def _sum_up_pairs(inferences: int, pairs: Sequence[tuple[Call, Call]], costs: Se
         ms=Spread.of([1000 * together.wall for _, together in pairs]),
         cpu_ms=Spread.of([1000 * together.cpu for _, together in pairs]),
         ratio=Spread.of(ratios),
-        bound=bound_efficiency(costs, ratios),
+        bound=bound_efficiency(costs, ratios, cores, limit),
     )
 
 

@@ -104,7 +104,9 @@ class Whole(_Part):
 
 
 class Limit(_Part):
-    """The resource that allows least, and the `fps` it allows. `share`: of the CPU time of a frame; None on a GPU."""
+    """The resource that allows least, and the `fps` it allows. `share`: of the CPU time of a frame; None on a GPU, and
+    where the thread of the stage allows less than the cores.
+    """
 
     resource: str
     share: float | None

@@ -6,6 +6,15 @@ from collections.abc import Iterator
 
 from pipeline.bench.result import Bench, Percentiles, Spread
 
+_DOING = {
+    "infer": "inference",
+    "encode": "encoding",
+    "decode": "decoding",
+    "draw": "drawing",
+    "copy": "copying",
+    "records": "writing records",
+}
+
 
 def number(value: float | None) -> str:
     """Three digits that count; – for None."""
@@ -61,12 +70,12 @@ def the_limit(bench: Bench) -> str:
     limit = bench.limit
     if limit is None:
         return ""
-    name = {"infer": "inference", "encode": "encoding", "decode": "decoding", "draw": "drawing", "copy": "copying"}.get(
-        limit.resource, limit.resource
-    )
+    name = _DOING.get(limit.resource, limit.resource)
     are = "are" if limit.resource == "the cores" else "is"
-    share = "" if limit.share is None else f": {percent(limit.share)} of the CPU time of a frame"
-    return f"{name} {are} the limit{share}"
+    if limit.share is not None:
+        return f"{name} {are} the limit: {percent(limit.share)} of the CPU time of a frame"
+    why = ": one thread does it, however many cores there are" if bench.model.device == "cpu" else ""
+    return f"{name} {are} the limit{why}"
 
 
 def the_answer(bench: Bench) -> str:

@@ -11,7 +11,7 @@ from support.benches import clip_bench, streams_bench
 from support.clips import write_clip
 from support.pages import Page
 
-from pipeline.bench.result import Bench, read_bench
+from pipeline.bench.result import Bench, Machine, read_bench
 from pipeline.cli_bench import bench, compare_bench
 from pipeline.errors import OnsightError
 from pipeline.sinks.encoder import PRESETS
@@ -66,7 +66,9 @@ def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, h
     assert found.efficiency is not None
     for i in range(2):
         cost = sum(stage.cpu_ms.rounds[i] for stage in found.alone)
-        allowed = 1000 * found.machine.usable_cores / cost
+        ms = {stage.name: stage.ms.rounds[i] for stage in found.alone}
+        slowest = max(cost / found.machine.usable_cores, ms["decode"], ms["draw"] + ms["encode"] + ms["records"])
+        allowed = 1000 / slowest
         assert found.limit.fps.rounds[i] == pytest.approx(allowed)
         assert found.efficiency.rounds[i] == pytest.approx(found.whole.fps.rounds[i] / allowed)
 
@@ -76,6 +78,19 @@ def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, h
     events = json.loads((here / "trace.json").read_text())["traceEvents"]
     assert {"decode", "infer", "draw", "write"} <= {event["name"] for event in events if event["ph"] == "X"}
     assert "is the limit" in Page((here / "bench.html").read_text(encoding="utf-8")).text
+
+
+def test_on_more_cores_than_a_thread_can_feed_that_thread_is_the_limit(
+    clip: Path, classifier_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Machine, "usable_cores", 10_000)
+    result = measure(clip, "--model", classifier_path, "--device", "cpu", *FAST, "--json")
+    found = Bench.model_validate_json(result.stdout.splitlines()[-1])
+    assert found.limit is not None
+    assert (found.limit.resource in ("decode", "draw", "encode", "records"), found.limit.share) == (True, None)
+    decode = next(stage.ms.rounds for stage in found.alone if stage.name == "decode")
+    assert all(fps <= 1000 / ms for fps, ms in zip(found.limit.fps.rounds, decode, strict=True))
+    assert "is the limit: one thread does it" in result.stdout
 
 
 def test_without_encoding_nothing_is_encoded(clip: Path, classifier_path: Path) -> None:

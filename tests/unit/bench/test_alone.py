@@ -106,13 +106,15 @@ def test_inferences_at_once_stand_beside_one_alone(
     found, _ = measure_clip(job, Plan(rounds=2, seconds=0.2, batches=(4,)), lambda what: None)  # 1 is measured, too
     assert [each.batch for each in found.batches] == [4]
     assert found.together is not None
+    assert found.limit is not None
     assert (found.together.inferences, len(found.together.ratio.rounds)) == (3, 2)
     assert found.together.ms.min > 0
     assert found.together.cpu_ms.min > 0
     for i in range(2):
         costs = {stage.name: stage.cpu_ms.rounds[i] for stage in found.alone}
         at_once = sum(costs.values()) + (found.together.ratio.rounds[i] - 1) * costs["infer"]
-        assert found.together.bound.rounds[i] == pytest.approx(sum(costs.values()) / at_once)
+        rate = 1000 * found.machine.usable_cores / at_once
+        assert found.together.bound.rounds[i] == pytest.approx(min(1.0, rate / found.limit.fps.rounds[i]))
     print_bench(found)
     assert "1, 3 at once" in capsys.readouterr().out
 

@@ -67,12 +67,20 @@ def test_nodes_that_a_gpu_leaves_to_the_cpu_are_told():
 
 
 @pytest.mark.parametrize(
-    ("efficiency", "ratio", "told"), [(0.9, 1.12, True), (0.96, 1.12, False), (0.9, 1.04, False), (0.9, None, False)]
+    ("efficiency", "ratio", "bound", "told"),
+    [
+        (0.9, 1.12, 0.91, True),
+        (0.96, 1.12, 0.91, False),
+        (0.9, 1.04, 0.91, False),
+        (0.9, 1.12, 1.0, False),
+        (0.9, None, None, False),
+    ],
 )
-def test_inferences_that_cost_more_at_once_explain_a_low_efficiency(efficiency, ratio, told):
+def test_inferences_that_cost_more_at_once_explain_a_low_efficiency(efficiency, ratio, bound, told):
     together = None
     if ratio is not None:
-        together = Together(inferences=2, ms=rounds(4), cpu_ms=rounds(9), ratio=rounds(ratio), bound=rounds(0.91))
+        limits = {"ratio": rounds(ratio), "bound": rounds(bound, (1.0,))}
+        together = Together(inferences=2, ms=rounds(4), cpu_ms=rounds(9), **limits)
     said = doubts(efficiency=rounds(efficiency), together=together)
     assert ("2 inferences at once cost 1.12 times the CPU time of one alone" in said) == told
     assert ("bounds the efficiency at 0.91" in said) == told

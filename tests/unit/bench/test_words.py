@@ -20,13 +20,22 @@ def test_a_spread_names_its_ends():
     ("resource", "share", "said"),
     [
         ("infer", 0.84, "inference is the limit: 84 % of the CPU time of a frame"),
-        ("encode", None, "encoding is the limit"),
-        ("the cores", None, "the cores are the limit"),
+        ("decode", None, "decoding is the limit: one thread does it, however many cores there are"),
     ],
 )
-def test_the_limit_is_named(resource, share, said):
+def test_the_limit_of_a_cpu_is_named(resource, share, said):
     limit = clip_bench().limit.model_copy(update={"resource": resource, "share": share})
     assert the_limit(clip_bench().model_copy(update={"limit": limit})) == said
+
+
+@pytest.mark.parametrize(
+    ("resource", "said"), [("encode", "encoding is the limit"), ("the cores", "the cores are the limit")]
+)
+def test_the_limit_beside_a_gpu_is_named(resource, said):
+    bench = clip_bench()
+    limit = bench.limit.model_copy(update={"resource": resource, "share": None})
+    model = bench.model.model_copy(update={"device": "cuda"})
+    assert the_limit(bench.model_copy(update={"limit": limit, "model": model})) == said
 
 
 def test_a_device_that_was_not_taken_is_told_with_its_reason():
