@@ -23,14 +23,14 @@ class GpuWatch:
 
     Attributes:
         clocks: of the multiprocessors at each sample, in megahertz.
-        memory: the most in use on the whole GPU at any sample, in bytes.
+        memory: the most in use on the whole GPU at any sample, in bytes; None: it does not tell.
         reasons: why it was slowed down at any sample.
     """
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml, self._handle = nvml, handle
         self.clocks: list[float] = []
-        self.memory = 0
+        self.memory: int | None = None
         self.reasons: set[str] = set()
 
     def describe(self) -> Gpu:
@@ -49,7 +49,7 @@ class GpuWatch:
         if clock := self._ask("nvmlDeviceGetClockInfo", self._nvml.NVML_CLOCK_SM):
             self.clocks.append(float(clock))
         if memory := self._ask("nvmlDeviceGetMemoryInfo"):
-            self.memory = max(self.memory, int(memory.used))
+            self.memory = max(self.memory or 0, int(memory.used))
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
         self.reasons |= {name for bit, name in _REASONS.items() if bits & bit}
 

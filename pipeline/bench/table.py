@@ -90,6 +90,8 @@ def _whole(bench: Bench, whole: Whole) -> Table:
         table.add_row(name, "p50 {}, p95 {}, p99 {}".format(*percentiles(age)))
     table.add_row("dropped", str(whole.dropped))
     table.add_row("peak memory", f"{whole.peak_memory_bytes / 2**20:.0f} MiB")
+    if gpu := bench.conditions.gpu_memory_bytes:
+        table.add_row("GPU memory in use", f"{gpu / 2**20:.0f} MiB at most, by all processes")
     return table
 
 

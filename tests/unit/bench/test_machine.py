@@ -117,6 +117,13 @@ def test_a_gpu_says_what_slowed_it_down():
     assert machine.MachineWatch(watch).conditions().gpu_throttled == ("heat (hardware)",)
 
 
+def test_a_gpu_that_does_not_tell_its_memory_has_no_figure_of_it(monkeypatch):
+    watch = gpu.GpuWatch(Nvml(), object())
+    monkeypatch.setattr(watch, "_ask", lambda *question: None)
+    watch.sample()
+    assert machine.MachineWatch(watch).conditions().gpu_memory_bytes is None
+
+
 def test_where_nvml_cannot_be_loaded_there_is_no_gpu_to_watch(monkeypatch):
     import pynvml
 

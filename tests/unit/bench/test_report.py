@@ -1,11 +1,12 @@
 import re
 
 import pytest
-from support.benches import clip_bench, streams_bench
+from support.benches import clip_bench, quiet, streams_bench
 from support.pages import Page
 
 from pipeline.bench.report import render
 from pipeline.bench.spans import Span
+from pipeline.bench.table import print_bench
 
 SPANS = [
     Span(stage, thread, 0, i, 1, i / 10 + begin, i / 10 + begin + 0.02, 0.05)
@@ -33,6 +34,16 @@ def test_the_page_says_what_the_figures_say():
     assert "The clip is <short>." in text
     assert "A CPU <fast>" in text
     assert "on cpu, CPUExecutionProvider, 9 of 9 nodes on the CPU" in text
+
+
+@pytest.mark.parametrize(("memory", "told"), [(3 * 2**30, True), (None, False)])
+def test_the_memory_of_a_gpu_is_told_where_there_is_one(memory, told, capsys):
+    bench = clip_bench(conditions=quiet(gpu_memory_bytes=memory))
+    print_bench(bench)
+    texts = (capsys.readouterr().out, Page(render(bench, SPANS)).text)
+    for text in texts:
+        assert ("GPU memory in use" in text) == told
+        assert ("3072 MiB" in text) == told
 
 
 def test_streams_begin_with_the_answer():
