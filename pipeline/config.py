@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipeline.durations import seconds
 from pipeline.errors import ConfigError
 from pipeline.terms import Decoder, Device, Encoder, Mode, Preset, RedactStyle
+
+_LOG = logging.getLogger(__name__)
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
@@ -168,8 +171,9 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
         raise ConfigError("'encoder' needs 'output': it is what encodes the labelled video")
     if config.encoder == "nvenc" and config.preset != "auto":
         raise ConfigError("'preset' does not go with the encoder nvenc: it is how hard x264 works")
-    if config.cuda_graph and (config.decoder != "cpu" or config.encoder != "x264"):
-        raise ConfigError("'cuda_graph' does not go with 'decoder' and 'encoder': nothing else may use CUDA meanwhile")
+    if config.cuda_graph:
+        decoder, encoder = beside_cuda_graph(config.decoder, config.encoder)
+        config = config.model_copy(update={"decoder": decoder, "encoder": encoder})
     if config.zones and not config.track:
         raise ConfigError("'zones' needs 'track': who enters, leaves or crosses is known of tracked objects alone")
     for key in ("counts", "events"):
@@ -178,6 +182,25 @@ def build_config(flags: dict[str, Any], file: Path | None = None) -> RunConfig:
     if config.counts_every and not config.counts:
         raise ConfigError("'counts_every' needs 'counts': the table that gets rows so often")
     return config
+
+
+def beside_cuda_graph(decoder: Decoder, encoder: Encoder) -> tuple[Decoder, Encoder]:
+    """What decodes and encodes beside CUDA graphs, while whose recording nothing else may use CUDA: the CPU for `auto`,
+    which is logged.
+
+    Raises:
+        ConfigError: the GPU is named.
+    """
+    for key, given, other in (("decoder", decoder, "cpu"), ("encoder", encoder, "x264")):
+        if given not in (other, "auto"):
+            raise ConfigError(
+                f"'cuda_graph' does not go with the {key} {given}: nothing else may use CUDA meanwhile; "
+                f"use --{key} {other} or auto"
+            )
+    for what, given in (("decoded on the CPU", decoder), ("encoded on the CPU, with x264", encoder)):
+        if given == "auto":
+            _LOG.warning("videos are %s: nothing else may use CUDA beside 'cuda_graph'", what)
+    return "cpu", "x264"
 
 
 class _Loader(yaml.SafeLoader):

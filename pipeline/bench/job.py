@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.bench.result import ClipFacts, ModelFacts
-from pipeline.config import RunConfig, build_config
+from pipeline.config import RunConfig, beside_cuda_graph, build_config
 from pipeline.digest import sha256
 from pipeline.errors import ConfigError, OnsightError
 from pipeline.model import OnnxModel
@@ -72,10 +72,13 @@ def plan_job(
     """Opens the clip and looks at it.
 
     Raises:
-        OnsightError: it cannot be read, or is no recorded video, or the encoder has nothing to encode.
+        OnsightError: it cannot be read, or is no recorded video, or the encoder has nothing to encode, or CUDA
+            graphs are to run beside a decoder or an encoder on the GPU.
     """
     if encoder != "x264" and not encode:
         raise ConfigError("'encoder' does not go with --no-encode: it is what encodes the labelled video")
+    if cuda_graph:
+        decoder, encoder = beside_cuda_graph(decoder, encoder)
     source = open_source(spec, decoder=decoder)
     if source.media.still or source.media.live:
         source.close()

@@ -366,6 +366,35 @@ def test_some_options_are_for_cuda(device: str, key: str) -> None:
     assert getattr(build_config({**NEEDED, key: True}), key)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"decoder": "nvdec"}, "the decoder nvdec: nothing else may use CUDA meanwhile; use --decoder cpu or auto"),
+        ({"encoder": "nvenc"}, "the encoder nvenc: nothing else may use CUDA meanwhile; use --encoder x264 or auto"),
+        ({"decoder": "auto", "encoder": "nvenc"}, "the encoder nvenc: "),
+    ],
+)
+def test_cuda_graphs_do_not_go_with_video_on_the_gpu(given, told: str, yaml) -> None:
+    flags = {**NEEDED, "output": "x.mp4", **given}
+    assert reason({**flags, "cuda_graph": True}).startswith(f"'cuda_graph' does not go with {told}")
+    assert told in reason(flags, yaml("cuda-graph: true"))
+    assert build_config(flags).cuda_graph is False
+
+
+def test_beside_cuda_graphs_auto_is_the_cpu_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    flags = {**NEEDED, "output": "x.mp4", "decoder": "auto", "encoder": "auto"}
+    config = build_config({**flags, "cuda_graph": True})
+    assert (config.decoder, config.encoder) == ("cpu", "x264")
+    why = "nothing else may use CUDA beside 'cuda_graph'"
+    assert caplog.messages == [
+        f"videos are decoded on the CPU: {why}",
+        f"videos are encoded on the CPU, with x264: {why}",
+    ]
+    assert build_config(flags).decoder == "auto"
+    assert build_config({**NEEDED, "cuda_graph": True}).decoder == "cpu"
+    assert len(caplog.messages) == 2
+
+
 def test_an_empty_file_says_nothing(yaml) -> None:
     assert build_config(NEEDED, yaml("# nothing yet\n")) == build_config(NEEDED)
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,20 @@ def test_the_encoder_asked_for_is_the_run_s(tmp_path: Path) -> None:
 def test_an_encoder_without_a_video_is_refused() -> None:
     with pytest.raises(ConfigError, match="'encoder' does not go with --no-encode"):
         plan_job(CLIP, Path("m.onnx"), "cpu", encode=False, encoder="auto")
+
+
+def test_cuda_graphs_and_video_on_the_gpu_are_refused_before_anything_is_opened(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    plan = partial(plan_job, model=Path("m.onnx"), device="cuda", encode=True, cuda_graph=True)
+    with pytest.raises(ConfigError, match="'cuda_graph' does not go with the decoder nvdec"):
+        plan("missing.mp4", decoder="nvdec")
+    with pytest.raises(ConfigError, match="'cuda_graph' does not go with the encoder nvenc"):
+        plan("missing.mp4", encoder="nvenc")
+    job = plan(CLIP, decoder="auto", encoder="auto")
+    assert (job.decoder, job.encoder) == ("cpu", "x264")
+    job.config(str(tmp_path), (CLIP,))
+    assert len(caplog.messages) == 2  # once each, not again for every round
 
 
 @pytest.mark.parametrize(
