@@ -156,7 +156,7 @@ class Stages:
             if not block:
                 return
             annotated = []
-            for recognised in self._recognise(laps, recognisers, block):
+            for recognised in self._recognise(laps, recognisers[: len(block)], block):
                 redacted = redact(recognised)
                 assert redacted is not None
                 annotated.append(draw(redacted))
@@ -173,7 +173,7 @@ class Stages:
         """Each frame has a recogniser of its own, since that owns the input."""
         batches: list[tuple[list[Frame], list[Geometry]]] = []
         inputs: list[Frames] = []
-        for recognise, frame in zip(recognisers, block, strict=False):
+        for recognise, frame in zip(recognisers, block, strict=True):
             batches += recognise.batches([frame])
             inputs.append(recognise.inputs(*batches[-1]))
             laps.lap("resize")
@@ -185,7 +185,7 @@ class Stages:
             outputs.append(self._model.infer(each))
             laps.lap("infer")
         seen: list[Recognised] = []
-        for recognise, found, batch in zip(recognisers, outputs, batches, strict=False):
+        for recognise, found, batch in zip(recognisers, outputs, batches, strict=True):
             seen += recognise.results(found, *batch)
             laps.lap("results")
         return seen
