@@ -5,7 +5,7 @@
 `--network` is the network that the models were exported from: its speed in PyTorch is compared, its weights are random.
 Frames a second; medians of rounds in which all contenders of a batch size take turns, with the lowest and the highest.
 Each part stands for itself: what fails is told in the JSON, which is written after every part, and nothing begins after
-`--budget` seconds.
+`--budget` seconds. `gpu_page.py` writes the tables of a page from the JSONs.
 
 - bare, on the GPU: ONNX Runtime with I/O binding, input and outputs stay in the memory of the GPU
 - bare, copied: the same, with the input from pinned memory and the outputs to the host, one after the other
@@ -43,6 +43,7 @@ from gpu_contenders import (
     torch_contenders,
     untouched,
 )
+from gpu_rates import KIND, to_markdown
 
 from pipeline import session
 from pipeline.bench.gpu import watch_gpu
@@ -121,7 +122,7 @@ class Report:
 
     def __init__(self, path, budget):
         self.path, self.began, self.budget = path, time.perf_counter(), budget
-        self.found = {"kind": "onsight gpu benchmark", "version": 1, "failed": {}, "skipped": []}
+        self.found = {"kind": KIND, "version": 1, "failed": {}, "skipped": []}
 
     def in_time(self):
         return time.perf_counter() - self.began < self.budget
@@ -218,21 +219,6 @@ def aside(model, threads, batch):
     return partial(side_by_side, slot(model, batch), threads, batch)
 
 
-def show(found):
-    """Of every batch: frames a second, and that as a part of bare ONNX Runtime's."""
-    for name, part in found.items():
-        if not isinstance(part, dict) or "fps" not in part:
-            continue
-        print(f"\n{name}\n| | frames/s, median | spread | of bare |\n|---|---|---|---|")
-        reference = part["fps"].get("bare, on the GPU", {}).get("median")
-        for contender, rates in part["fps"].items():
-            spread = f"{min(rates['rounds']):.0f} – {max(rates['rounds']):.0f}"
-            share = f"{rates['median'] / reference:.3f}" if reference else "–"
-            print(f"| {contender} | {rates['median']:.0f} | {spread} | {share} |")
-        for contender, error in part["failed"].items():
-            print(f"| {contender} | failed: {error.strip().splitlines()[-1][:150]} | | |")
-
-
 def parse():
     def numbers(text):
         return tuple(int(part) for part in text.split(",") if part)
@@ -273,7 +259,7 @@ def main():
         for path in arguments.models:
             report.part(f"{path.stem}, batch {batch}", partial(of_batch, path, batch, arguments, watch, report.in_time))
     report.part("conditions", lambda: watch.conditions().model_dump())
-    show(report.found)
+    print(to_markdown(report.found))
 
 
 def versions():

@@ -39,17 +39,6 @@ def test_a_contender_that_fails_is_told_and_not_measured_again(watch):
     assert "no memory is left" in found["failed"]["bad"]
 
 
-@pytest.mark.parametrize(("bare", "share"), [({"median": 200.0, "rounds": [200.0]}, "0.950"), (None, "–")])
-def test_rates_are_shown_beside_bare_onnx_runtime_where_that_was_measured(capsys, bare, share):
-    fps = {"ours": {"median": 190.0, "rounds": [180.0, 190.0, 210.0]}}
-    if bare:
-        fps["bare, on the GPU"] = bare
-    gpu.show({"kind": "told", "m, batch 8": {"fps": fps, "failed": {"theirs": "Traceback\nRuntimeError: no\n"}}})
-    rows = capsys.readouterr().out.splitlines()
-    assert f"| ours | 190 | 180 – 210 | {share} |" in rows
-    assert "| theirs | failed: RuntimeError: no | | |" in rows
-
-
 def test_the_report_goes_on_after_a_part_that_fails_and_stops_when_time_is_up(tmp_path, monkeypatch):
     report = gpu.Report(tmp_path / "gpu.json", budget=60)
     report.part("bad", lambda: 1 / 0)

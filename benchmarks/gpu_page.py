@@ -1,0 +1,147 @@
+"""The GPU's tables of a page, from what `gpu.py` and `onsight bench --output` have written.
+
+    uv run benchmarks/gpu_page.py FILE.json ... --write docs/platforms.md
+
+Files of `gpu.py` with PyTorch beside the network (`--network`) are shown with all their figures. Of the networks of all
+its files a table tells what NHWC brings, and how much of the rate of inference a whole run has.
+"""
+
+import argparse
+import json
+from itertools import chain
+from pathlib import Path
+
+import gpu_rates
+from gpu_rates import in_flight, rate, ratio, table
+from pages import spread, write_between
+
+from pipeline.bench.result import KIND as BENCH
+from pipeline.bench.result import Bench
+
+RUN = (
+    "run",
+    "frames/s",
+    "CPU ms a frame",
+    "limit",
+    "efficiency",
+    "decoder alone, ms a frame: median",
+    "mean, with openings",
+    "openings in a round",
+    "GPU memory in use, at most",
+)
+
+
+def to_parts(results):
+    """What is written between which markers."""
+    measured = [each for each in results if each["kind"] == gpu_rates.KIND]
+    benches = [Bench.model_validate(each) for each in results if each["kind"] == BENCH]
+    compared = [gpu_rates.to_markdown(each) for each in measured if gpu_rates.has_rival(each)]
+    return {"gpu": "\n".join(compared), "gpu-networks": to_gains(measured), "gpu-video": to_video(benches)}
+
+
+def to_gains(measured):
+    """Of all networks, in batches as a run makes them: what NHWC brings, and the rate of a whole run."""
+    parts = []
+    for line, group in _grouped(measured, lambda told: gpu_rates.describe(told["machine"], told["versions"])):
+        plan = gpu_rates.default_plan(group[0])
+        pairs = list(chain.from_iterable(gpu_rates.networks(told, plan.batch) for told in group))
+        if pairs:
+            parts += [f"{line} Batch {plan.batch}.", _gains(pairs, f"{gpu_rates.UNTOUCHED}, {plan.workers} in flight")]
+    return _join(parts)
+
+
+def to_video(benches):
+    """Of runs that `onsight bench` has measured."""
+    parts = []
+    for line, group in _grouped(benches, _describe_clip):
+        parts += [line, table(RUN, map(_run, group))]
+    parts += ["\n".join(f"- {_title(each)}: {'; '.join(each.warnings)}" for each in benches if each.warnings)]
+    return _join(parts)
+
+
+def _gains(pairs, whole):
+    """`whole` is the way of a whole run."""
+    slots = [way for way in gpu_rates.ways_of(plain for plain, _ in pairs) if way.startswith(gpu_rates.SLOT)]
+    several = [way for way in slots if in_flight(way) > 1]
+    most = max(several, key=in_flight)
+    alone, all_ = f"inference, {in_flight(most)} in flight", f"all, {in_flight(whole)} in flight"
+    header = ["network", "rounds", *(f"NHWC ÷ without: inference, {in_flight(way)} in flight" for way in several)]
+    header += [f"NHWC ÷ without: {all_}", f"frames/s: {alone}", f"frames/s: {all_}", "all ÷ inference"]
+    rows = [
+        [
+            plain.title,
+            str(gpu_rates.most_rounds([plain, nhwc])),
+            *(ratio(nhwc.rounds.get(way), plain.rounds.get(way)) for way in (*several, whole)),
+            *(rate(plain, way) for way in (most, whole)),
+            ratio(plain.rounds.get(whole), plain.rounds.get(most)),
+        ]
+        for plain, nhwc in pairs
+    ]
+    return table(header, rows)
+
+
+def _describe_clip(bench):
+    clip, machine = bench.clip, bench.machine
+    pace = f" at {clip.frames / clip.seconds:.3g} fps" if clip.seconds else ""
+    picture = f"`{clip.name}`, {clip.width} × {clip.height}, {clip.frames} frames{pace}"
+    return f"{gpu_rates.describe(machine, machine.versions)}\n{picture}; {bench.rounds} rounds."
+
+
+def _run(bench):
+    memory = bench.conditions.gpu_memory_bytes
+    decoder = next(stage for stage in bench.alone if stage.name == "decode")
+    return (
+        _title(bench),
+        spread(bench.whole.fps.rounds, ".0f"),
+        spread(bench.whole.cpu_ms.rounds, ".1f"),
+        bench.limit.resource,
+        spread(bench.efficiency.rounds, ".2f"),
+        f"{decoder.frame_ms.p50:.2f}",
+        spread(decoder.ms.rounds, ".2f"),
+        str(bench.loops),
+        f"{memory / 2**30:.1f} GiB" if memory else "",
+    )
+
+
+def _title(bench):
+    parts = [f"`{bench.model.file}`", f"decoder {bench.decoder}"]
+    preset = f" {bench.preset}" if bench.preset else ""
+    parts += ["drawn", f"encoder {bench.encoder or 'x264'}{preset}"] if bench.encode else ["not drawn"]
+    parts += [f"{bench.workers} in flight"] if bench.workers else []
+    parts += ["CUDA graph"] if bench.cuda_graph else []
+    parts += ["NHWC"] if bench.nhwc else []
+    return ", ".join(parts)
+
+
+def _grouped(items, describe):
+    """Those of one machine go into one table."""
+    groups = {}
+    for each in items:
+        groups.setdefault(describe(each), []).append(each)
+    return groups.items()
+
+
+def _join(parts):
+    return "".join(f"{part}\n\n" for part in parts if part).removesuffix("\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, nargs="+", metavar="FILE.json")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    arguments = parser.parse_args()
+    results = {path: json.loads(path.read_text(encoding="utf-8")) for path in arguments.results}
+    for path, each in results.items():
+        if each.get("kind") != gpu_rates.KIND and not (each.get("kind") == BENCH and each["whole"]):
+            parser.error(f"{path} was made neither by gpu.py nor of a clip by onsight bench --output")
+    parts = to_parts(results.values())
+    if missing := [name for name, text in parts.items() if not text]:
+        parser.error(f"nothing for {', '.join(missing)}: give files of onsight bench and of gpu.py, one with --network")
+    for name, text in parts.items():
+        print(text)
+        if arguments.write:
+            write_between(arguments.write, name, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+import json
+import sys
+from pathlib import Path
+
+import gpu_page
+import gpu_rates
+import pytest
+from support.benches import clip_bench, quiet, streams_bench
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "platforms.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BARE, SLOT, WHOLE = "bare, on the GPU", "slot, {} in flight", "pipeline, nothing to resize, {} in flight"
+TORCH = "torch.compile fp16, {}"
+USUAL = 2  # in flight on four cores
+
+
+def measured(cores=4, failed=None, batch=8, **fps):
+    """What gpu.py tells of a network `net`; `fps`: rounds of each way."""
+    machine = clip_bench().machine.model_copy(update={"cores": cores, "clock_mhz": 2100.0})
+    rates = {way: {"median": None, "rounds": list(values)} for way, values in fps.items()}
+    return {
+        "kind": "onsight gpu benchmark",
+        "machine": machine.model_dump(),
+        "versions": {"torch": "2.9", "triton": None},
+        "failed": {},
+        "skipped": [],
+        "net: file": {"precision": "fp16"},
+        f"net, batch {batch}": {"fps": rates, "failed": failed or {}},
+    }
+
+
+def rows_of(text):
+    """Cells of each row by its first; what has one in two tables keeps both."""
+    rows = {}
+    for line in text.splitlines():
+        if line.startswith("| "):
+            first, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            rows.setdefault(first, []).extend(cells)
+    return rows
+
+
+def rows(**fps):
+    return rows_of(gpu_rates.to_markdown(measured(**fps)))
+
+
+def test_the_machine_is_told_with_the_versions_that_are_there():
+    text = gpu_rates.to_markdown(measured(**{BARE: [1.0]}))
+    assert text.splitlines()[0] == "A CPU <fast>, 4 cores of 2.1 GHz; torch 2.9."
+
+
+def test_rates_without_and_with_nhwc_stand_side_by_side():
+    told = rows(**{BARE: [3, 1, 2], f"{BARE}, NHWC": [4, 4, 5], TORCH.format("default"): [7, 7, 7]})
+    assert told["batch 8, frames/s, 3 rounds"] == ["`net`, fp16", "`net`, fp16, NHWC"]
+    assert told["bare ONNX Runtime"] == ["2 (1 – 3)", "4 (4 – 5)"]
+    assert told["torch.compile fp16, default"] == ["", "7 (7 – 7)"]
+
+
+@pytest.mark.parametrize(("cores", "usual"), [(4, 2), (6, 3)])
+@pytest.mark.parametrize(("rate", "verdict"), [(95, "0.95 (0.95 – 0.95), reached"), (94, "0.94 (0.94 – 0.94), missed")])
+def test_the_default_number_in_flight_is_held_against_bare_onnx_runtime(cores, usual, rate, verdict):
+    told = rows(cores=cores, **{BARE: [100.0], WHOLE.format(usual): [rate], WHOLE.format(16): [rate]})
+    assert told[f"all of Onsight, nothing to resize, {usual} in flight (the default) ÷ bare ONNX Runtime"] == [
+        "≥ 0.95",
+        verdict,
+        "",
+    ]
+    assert told["all of Onsight, nothing to resize, 16 in flight ÷ bare ONNX Runtime"] == ["", verdict[:18], ""]
+
+
+def test_ratios_are_those_of_each_round():
+    told = rows(**{BARE: [100.0, 10.0, 1.0], WHOLE.format(USUAL): [90.0, 9.5, 2.0]})
+    (cells,) = [cells for first, cells in told.items() if first.endswith("÷ bare ONNX Runtime")]
+    assert cells[1] == "0.95 (0.90 – 2.00), reached"
+
+
+def test_nhwc_is_held_against_nhwc():
+    told = rows(
+        **{BARE: [100], WHOLE.format(USUAL): [90], f"{BARE}, NHWC": [200], f"{WHOLE.format(USUAL)}, NHWC": [200]}
+    )
+    (cells,) = [cells for first, cells in told.items() if first.endswith("÷ bare ONNX Runtime")]
+    assert cells[1:] == ["0.90 (0.90 – 0.90), missed", "1.00 (1.00 – 1.00), reached"]
+
+
+def test_the_fastest_is_held_against_the_fastest_that_pytorch_has_compiled():
+    compiled = {TORCH.format("default"): [50.0], TORCH.format("reduce-overhead"): [100.0], "torch eager fp16": [500.0]}
+    told = rows(**{SLOT.format(1): [90.0], SLOT.format(4): [100.0], f"{SLOT.format(4)}, NHWC": [99.0]}, **compiled)
+    assert told["the fastest of Onsight's model ÷ the fastest `torch.compile`"] == [
+        "≥ 1",
+        "1.00 (1.00 – 1.00), reached",
+        "0.99 (0.99 – 0.99), missed",
+    ]
+
+
+def test_without_pytorch_nothing_is_held_against_it():
+    assert not any("torch.compile" in first for first in rows(**{SLOT.format(4): [1.0]}))
+
+
+def test_of_single_frames_the_ways_with_one_in_flight_are_shown():
+    told = rows(batch=1, **{BARE: [1.0], SLOT.format(1): [1.0], SLOT.format(4): [1.0], WHOLE.format(USUAL): [1.0]})
+    assert list(told) == [
+        "batch 1, frames/s, 1 rounds",
+        "---",
+        "bare ONNX Runtime",
+        "Onsight's model, 1 in flight",
+        "batch 1",
+    ]
+
+
+def test_what_failed_or_had_no_time_is_told():
+    text = gpu_rates.to_markdown(
+        measured(failed={WHOLE.format(USUAL): "Traceback\nRuntimeError: no\n"}, **{BARE: [1.0]})
+        | {"failed": {"other, batch 8": "Traceback\nMemoryError: much\n"}, "skipped": ["net, batch 32"]}
+    )
+    whole = "all of Onsight, nothing to resize, 2 in flight (the default)"
+    assert rows_of(text)[whole] == ["failed", ""]
+    assert rows_of(text)[f"{whole} ÷ bare ONNX Runtime"] == ["≥ 0.95", "", ""]
+    assert f"- net, batch 8, {WHOLE.format(USUAL)} failed: RuntimeError: no\n" in text
+    assert "- other, batch 8 failed: MemoryError: much\n" in text
+    assert text.endswith("- net, batch 32: no time was left\n")
+
+
+def test_what_nhwc_brings_and_what_a_whole_run_has_of_inference():
+    nhwc = {f"{SLOT.format(1)}, NHWC": [9], f"{SLOT.format(4)}, NHWC": [120], f"{WHOLE.format(USUAL)}, NHWC": [70]}
+    text = gpu_page.to_gains(
+        [measured(**{SLOT.format(1): [3], SLOT.format(4): [100], WHOLE.format(USUAL): [50]}, **nhwc)]
+    )
+    assert rows_of(text)["network"] == [
+        "rounds",
+        "NHWC ÷ without: inference, 4 in flight",
+        "NHWC ÷ without: all, 2 in flight",
+        "frames/s: inference, 4 in flight",
+        "frames/s: all, 2 in flight",
+        "all ÷ inference",
+    ]
+    ratios = ["1.20 (1.20 – 1.20)", "1.40 (1.40 – 1.40)", "100 (100 – 100)", "50 (50 – 50)", "0.50 (0.50 – 0.50)"]
+    assert rows_of(text)["`net`, fp16"] == ["1", *ratios]
+
+
+def test_networks_of_one_machine_share_a_table_and_those_of_two_do_not():
+    one, other = (measured(cores, **{SLOT.format(4): [1], WHOLE.format(2): [1]}) for cores in (4, 2))
+    assert gpu_page.to_gains([one, one]).count("| network |") == 1
+    assert gpu_page.to_gains([one, other]).count("| network |") == 2
+
+
+def test_batches_that_no_run_has_by_default_are_left_out_of_what_nhwc_brings():
+    assert gpu_page.to_gains([measured(batch=16, **{SLOT.format(4): [1]})]) == ""
+
+
+def test_runs_of_onsight_bench():
+    drawn = clip_bench(100, preset="fast", warnings=("not quiet", "short"), loops=3)
+    nvdec = clip_bench(
+        200, decoder="nvdec", encode=False, nhwc=True, workers=8, conditions=quiet(gpu_memory_bytes=3 * 2**29)
+    )
+    text = gpu_page.to_video([drawn, nvdec])
+    told = rows_of(text)
+    assert "`clip.mp4`, 160 × 120, 500 frames at 25 fps; 5 rounds." in text
+    assert told["`m.onnx`, decoder cpu, drawn, encoder x264 fast"] == [
+        "100 (99 – 101)",
+        "11.0 (10.9 – 11.1)",
+        "infer",
+        "0.50 (0.49 – 0.51)",
+        "1.00",
+        "2.00 (1.98 – 2.02)",
+        "3",
+        "",
+    ]
+    assert told["`m.onnx`, decoder nvdec, not drawn, 8 in flight, NHWC"][-1] == "1.5 GiB"
+    assert text.endswith("- `m.onnx`, decoder cpu, drawn, encoder x264 fast: not quiet; short\n")
+
+
+def test_files_of_something_else_and_live_streams_are_refused(tmp_path, monkeypatch, capsys):
+    for told in ('{"kind": "soak"}', "{}", streams_bench({1: True}).model_dump_json()):
+        path = tmp_path / "other.json"
+        path.write_text(told, encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", ["gpu_page.py", str(path)])
+        with pytest.raises(SystemExit):
+            gpu_page.main()
+        assert "other.json was made neither by" in capsys.readouterr().err
+
+
+def test_a_page_is_not_written_from_a_part_of_what_it_needs(tmp_path, monkeypatch, capsys):
+    path, page = tmp_path / "gpu.json", tmp_path / "page.md"
+    path.write_text(json.dumps(measured(**{SLOT.format(4): [1], WHOLE.format(2): [1]})), encoding="utf-8")
+    page.write_text("<!-- gpu-networks -->\n<!-- /gpu-networks -->\n", encoding="utf-8")
+    before = page.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["gpu_page.py", str(path), "--write", str(page)])
+    with pytest.raises(SystemExit):
+        gpu_page.main()
+    assert "nothing for gpu, gpu-video" in capsys.readouterr().err
+    assert page.read_bytes() == before
+
+
+def test_the_page_says_what_was_measured(tmp_path, monkeypatch):
+    """Whoever replaces the results, or changes a default, writes the page anew; see the command there."""
+    results = [each for kind in ("resnet50", "networks", "bench") for each in sorted(RESULTS.glob(f"{kind}_*"))]
+    page = tmp_path / "platforms.md"
+    page.write_bytes(PAGE.read_bytes())
+    monkeypatch.setattr(sys, "argv", ["gpu_page.py", *map(str, results), "--write", str(page)])
+    gpu_page.main()
+    assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
