@@ -195,7 +195,7 @@ def of_batch(path, batch, arguments, watch, in_time):
     enter("bare, copied", calling(lambda: bare(path, batch, HEURISTIC, copied=True)))
     enter("plain", calling(lambda: plain(path, batch)))
     for layout, opened in (("", model), (", NHWC", channels_last)):
-        for threads in (1, 2, 4):
+        for threads in (1, 2, 4, 8):
             enter(f"slot, {threads} in flight{layout}", partial(aside, opened, threads, batch))
         recording = partial(open_model, path, cuda_graph=True, nhwc=bool(layout))
         enter(f"slot, 1 in flight, CUDA graph{layout}", calling(lambda recording=recording: slot(recording(), batch)()))
