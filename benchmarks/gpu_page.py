@@ -13,7 +13,7 @@ from pathlib import Path
 
 import gpu_rates
 from gpu_rates import in_flight, rate, ratio, table
-from pages import spread, write_between
+from pages import BESIDE, spread, write_between
 
 from pipeline.bench.result import KIND as BENCH
 from pipeline.bench.result import Bench
@@ -84,7 +84,8 @@ def _describe_clip(bench):
     clip, machine = bench.clip, bench.machine
     pace = f" at {clip.frames / clip.seconds:.3g} fps" if clip.seconds else ""
     picture = f"`{clip.name}`, {clip.width} × {clip.height}, {clip.frames} frames{pace}"
-    return f"{gpu_rates.describe(machine, machine.versions)}\n{picture}; {bench.rounds} rounds."
+    versions = {name: version for name, version in machine.versions.items() if not name.startswith(BESIDE)}
+    return f"{gpu_rates.describe(machine, versions)}\n{picture}; {bench.rounds} rounds."
 
 
 def _run(bench):

@@ -136,7 +136,7 @@ def _against_marks(columns, ways, usual):
     """Of all of Onsight to bare ONNX Runtime in the same column, and of what is fastest to the fastest of PyTorch."""
     for way in ways:
         if way.startswith(PIPELINE):
-            mark = SHARE if in_flight(way) == usual else None
+            mark = SHARE if way == f"{UNTOUCHED}, {usual} in flight" else None
             cells = [ratio(column.rounds.get(way), column.rounds.get(BARE), mark) for column in columns]
             yield f"{_say(way, usual)} ÷ bare ONNX Runtime", f"≥ {mark:g}" if mark else "", *cells
     whole = f"{UNTOUCHED}, {usual} in flight"
@@ -144,9 +144,10 @@ def _against_marks(columns, ways, usual):
     for words, beginning in ours.items():
         chosen = [way for way in ways if way.startswith(beginning)]
         fastest = (_fastest(column.rounds.get(way) for way in chosen) for column in columns)
-        cells = [ratio(rounds, column.rival, FASTER) for rounds, column in zip(fastest, columns, strict=True)]
+        mark = FASTER if beginning == SLOT else None
+        cells = [ratio(rounds, column.rival, mark) for rounds, column in zip(fastest, columns, strict=True)]
         if any(cells):
-            yield f"{words} ÷ the fastest `torch.compile`", f"≥ {FASTER:g}", *cells
+            yield f"{words} ÷ the fastest `torch.compile`", f"≥ {mark:g}" if mark else "", *cells
 
 
 def _say(way, usual):

@@ -3,7 +3,7 @@
 import statistics
 
 import throughput
-from pages import spread
+from pages import BESIDE, spread
 
 FASTER = {  # at least so many times as fast as a rival
     ("YOLOv8n", "ultralytics"): 1.8,
@@ -15,7 +15,6 @@ FASTER = {  # at least so many times as fast as a rival
 EFFICIENCY = 0.92  # at least
 OVERHEAD = 0.03  # of the CPU time of a run that writes records alone, at most
 ENCODING = 0.2  # of the CPU time of a run that writes a labelled video, at most
-BESIDE = ("lib", "nvidia-")  # packages whose versions the JSON alone tells
 PROFILE = {  # stages of a run, and those of `onsight bench` that they are made of
     "decode": ("decode",),
     "recognise": ("resize", "infer", "results"),

@@ -4,6 +4,8 @@ import re
 import statistics
 import sys
 
+BESIDE = ("lib", "nvidia-")  # packages whose versions the JSON alone tells
+
 
 def spread(values, form, unit=""):
     """The median of rounds, with the lowest and the highest."""
