@@ -31,8 +31,8 @@ RIVALS = {
 
 def to_markdown(told):
     cases = told["cases"]
-    tables = (_describe(told), _compare(cases), _weigh(cases), _profile(cases))
-    return "\n\n".join("\n".join(table) for table in tables) + "\n"
+    parts = (_describe(told), _compare(cases), _weigh(cases), _profile(cases), _warn(cases))
+    return "\n\n".join(filter(None, map("\n".join, parts))) + "\n"
 
 
 def _describe(told):
@@ -47,8 +47,8 @@ def _describe(told):
 
 
 def _compare(cases):
-    yield "| network, clip | Onsight, fps | beside | its fps | Onsight is faster by | mark | |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| network, clip | Onsight, fps | beside | its fps | Onsight is faster by | its stages allow | mark | |"
+    yield "|---|---|---|---|---|---|---|---|"
     for title, case in cases.items():
         rates = throughput.to_rates(case["rounds"])
         ours = rates.pop("onsight")
@@ -57,7 +57,8 @@ def _compare(cases):
             mark = FASTER.get((title, rival))
             wanted = f"{mark:g} × | {_met(statistics.median(times) >= mark)}" if mark else "|"
             speeds = f"{spread(ours, '.1f')} | {RIVALS[rival]} | {spread(theirs, '.1f')}"
-            yield f"| {title}, {case['clip']} | {speeds} | {spread(times, '.2f', ' ×')} | {wanted} |"
+            allowed = f"{case['bench']['limit']['fps']['median'] / statistics.median(theirs):.2f} ×"
+            yield f"| {title}, {case['clip']} | {speeds} | {spread(times, '.2f', ' ×')} | {allowed} | {wanted} |"
 
 
 def _weigh(cases):
@@ -70,7 +71,7 @@ def _weigh(cases):
         encoding = [each["stages"]["write"] / each["cpu"] for each in case["labelled"]]
         presets = ", ".join(sorted({each["preset"] for each in case["labelled"]}))
         cells = [
-            spread(efficiency, ".2f"),
+            spread(efficiency, ".3f"),
             _met(statistics.median(efficiency) >= EFFICIENCY),
             spread(overhead, ".1%"),
             _met(statistics.median(overhead) <= OVERHEAD),
@@ -89,9 +90,16 @@ def _profile(cases):
         bench = case["bench"]
         costs = {each["name"]: each["cpu_ms"]["median"] for each in bench["alone"]}
         alone = [sum(costs[stage] for stage in stages) for stages in PROFILE.values()]
-        yield _row(title, "stages alone", (*alone, 0, sum(alone)), "")
-        runs = zip(*(_split(each) for each in case["labelled"]), strict=True)
-        yield _row("", "in the run", map(statistics.median, runs), _sharing(bench))
+        yield _row(title, f"stages alone, {bench['preset']}", (*alone, 0, sum(alone)), "")
+        alike = [each for each in case["labelled"] if each["preset"] == bench["preset"]] or case["labelled"]
+        where = f"in the run, rounds with {', '.join(sorted({each['preset'] for each in alike}))}: {len(alike)}"
+        yield _row("", where, map(statistics.median, zip(*map(_split, alike), strict=True)), _sharing(bench))
+
+
+def _warn(cases):
+    for title, case in cases.items():
+        for warning in case["bench"]["warnings"]:
+            yield f"- {title}, `onsight bench`: {warning}"
 
 
 def _row(title, where, milliseconds, note):

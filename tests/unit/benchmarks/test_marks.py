@@ -4,15 +4,22 @@ from marks_page import FASTER, RIVALS, to_markdown
 MACHINE = {"cpu": "a CPU", "cores": 2, "versions": {"numpy": "2.0"}}
 
 
-def shares(cpu=10.0, decode=2.0, recognise=7.0, write=1.0):
+def shares(cpu=10.0, decode=2.0, recognise=7.0, write=1.0, preset="ultrafast"):
     stages = {"decode": decode, "recognise": recognise, "draw": 0.0, "write": write}
-    return {"cpu": cpu, "frames": 1000, "stages": stages, "preset": "ultrafast"}
+    return {"cpu": cpu, "frames": 1000, "stages": stages, "preset": preset}
 
 
 def benched(efficiency=(0.95,), together=None):
     costs = {"decode": 1.5, "resize": 0.5, "infer": 5.0, "results": 0.5, "draw": 0.25, "encode": 0.5, "records": 0.25}
     alone = [{"name": name, "cpu_ms": {"median": cost}} for name, cost in costs.items()]
-    return {"efficiency": {"rounds": list(efficiency)}, "alone": alone, "together": together}
+    return {
+        "efficiency": {"rounds": list(efficiency)},
+        "alone": alone,
+        "together": together,
+        "limit": {"fps": {"median": 25.0}},
+        "preset": "ultrafast",
+        "warnings": ["this machine is not quiet"],
+    }
 
 
 def page(
@@ -28,7 +35,9 @@ def page(
         "bench": benched(efficiency, together),
     }
     told = {"made": "2026-01-01", "machine": MACHINE, "seconds": 30, "count": len(times), "cases": {title: case}}
-    rows = [line for line in to_markdown(told).splitlines() if line.startswith((f"| {title}", "|  | in the run"))]
+    page = to_markdown(told)
+    assert page.endswith(f"\n\n- {title}, `onsight bench`: this machine is not quiet\n")
+    rows = [line for line in page.splitlines() if line.startswith((f"| {title}", "|  | in the run"))]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
 
 
@@ -42,7 +51,7 @@ def test_each_speed_is_held_against_its_mark(title, rival, by, verdict):
 
 def test_the_median_round_decides_and_the_spread_is_told():
     (speed, *_) = page(times=[1.0, 1.3, 3.0])
-    assert speed[4:] == ["1.30 × (1.00 – 3.00)", "1.3 ×", "reached"]
+    assert speed[4:] == ["1.30 × (1.00 – 3.00)", "2.50 ×", "1.3 ×", "reached"]
 
 
 def test_a_rival_without_a_mark_is_shown_without_a_verdict():
@@ -50,10 +59,10 @@ def test_a_rival_without_a_mark_is_shown_without_a_verdict():
     assert speed[-2:] == ["", ""]
 
 
-@pytest.mark.parametrize(("rounds", "verdict"), [((0.5, 0.92, 1.0), "reached"), ((0.5, 0.91, 1.0), "missed")])
+@pytest.mark.parametrize(("rounds", "verdict"), [((0.5, 0.92, 1.0), "reached"), ((0.5, 0.919, 1.0), "missed")])
 def test_efficiency(rounds, verdict):
     (_, weighed, _, _) = page(efficiency=rounds)
-    assert weighed[1:3] == [f"{rounds[1]} (0.50 – 1.00)", verdict]
+    assert weighed[1:3] == [f"{rounds[1]:.3f} (0.500 – 1.000)", verdict]
 
 
 @pytest.mark.parametrize(("recognise", "told", "verdict"), [(7.75, "2.5%", "reached"), (7.6, "4.0%", "missed")])
@@ -70,9 +79,9 @@ def test_encoding_may_take_a_fifth(write, told, verdict):
 
 def test_the_profile_holds_the_stages_alone_beside_those_of_the_run():
     together = {"inferences": 2, "ratio": {"rounds": [1.1, 1.2, 1.3]}, "bound": {"rounds": [0.8, 0.9, 1.0]}}
-    (_, _, alone, within) = page(labelled=[shares(cpu=11.0)], together=together)
-    assert alone[1:] == ["stages alone", "1.50", "6.00", "0.25", "0.75", "0.00", "8.50", ""]
-    assert within[1:-1] == ["in the run", "2.00", "7.00", "0.00", "1.00", "1.00", "11.00"]
+    (_, _, alone, within) = page(labelled=[shares(cpu=11.0), shares(cpu=99.0, preset="fast")], together=together)
+    assert alone[1:] == ["stages alone, ultrafast", "1.50", "6.00", "0.25", "0.75", "0.00", "8.50", ""]
+    assert within[1:-1] == ["in the run, rounds with ultrafast: 1", "2.00", "7.00", "0.00", "1.00", "1.00", "11.00"]
     assert within[-1] == (
         "2 inferences at once cost 1.20 (1.10 – 1.30) times one alone: efficiency ≤ 0.90 (0.80 – 1.00)"
     )
