@@ -6,18 +6,15 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.errors import SourceError
 from pipeline.sources.base import Source
-
-if TYPE_CHECKING:
-    from pipeline.sources.live import Camera
 
 __all__ = ["Source", "open_source"]
 
 _LOG = logging.getLogger(__name__)
 _URL = re.compile(r"(?i)(rtsps?|https?)://")
+_CAMERA = "is a camera, and those are decoded on the CPU"
 
 
 def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder: str = "cpu") -> Source:
@@ -33,7 +30,7 @@ def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder:
     Args:
         decode_threads: for recorded video.
         decoder: where to decode recorded video: `cpu`, `nvdec` or `auto`, see `VideoFile`. Cameras are
-            decoded on the CPU.
+            decoded on the CPU, synthetic pictures not at all.
 
     Raises:
         SourceError: it cannot be opened; the message says why and what to do.
@@ -41,13 +38,14 @@ def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder:
     if spec.isdecimal():
         from pipeline.sources.live import Camera
 
-        return _on_cpu(Camera(int(spec), stream), decoder)
+        camera = Camera(int(spec), stream)
+        return _on_cpu(camera, camera.name, _CAMERA, decoder)
     if _URL.match(spec):
         return _open_url(spec, stream, decode_threads, decoder)
     if spec.startswith("synthetic:"):
         from pipeline.sources.synthetic import open_synthetic
 
-        return open_synthetic(spec, stream)
+        return _on_cpu(open_synthetic(spec, stream), spec, "is painted, not decoded", decoder)
     return _open_path(spec, stream, decode_threads, decoder)
 
 
@@ -56,20 +54,20 @@ def _open_url(url: str, stream: int, decode_threads: int, decoder: str) -> Sourc
 
     camera = Camera(url, stream)
     if not camera.recording:
-        return _on_cpu(camera, decoder)
+        return _on_cpu(camera, camera.name, _CAMERA, decoder)
     from pipeline.sources.video import VideoFile
 
     camera.close()
     return VideoFile(url, stream, name=camera.name, decode_threads=decode_threads, decoder=decoder)
 
 
-def _on_cpu(camera: Camera, decoder: str) -> Camera:
+def _on_cpu(source: Source, name: str, reason: str, decoder: str) -> Source:
     if decoder == "nvdec":
-        camera.close()
-        raise SourceError(f"{camera.name} is a camera, and those are decoded on the CPU: use --decoder cpu or auto")
+        source.close()
+        raise SourceError(f"{name} {reason}: use --decoder cpu or auto")
     if decoder == "auto":
-        _LOG.warning("%s is decoded on the CPU: it is a camera", camera.name)
-    return camera
+        _LOG.warning("%s %s", name, reason)
+    return source
 
 
 def _open_path(spec: str, stream: int, decode_threads: int, decoder: str) -> Source:

@@ -80,8 +80,18 @@ def test_a_camera_is_decoded_on_the_cpu(monkeypatch: pytest.MonkeyPatch, caplog:
         open_source("0", decoder="nvdec")
     assert closed == ["0"]
     assert open_source("0", decoder="auto").media.decoder == "cpu"
-    assert caplog.messages == ["0 is decoded on the CPU: it is a camera"]
+    assert caplog.messages == ["0 is a camera, and those are decoded on the CPU"]
     assert open_source("0").media.decoder == "cpu"
+    assert len(caplog.messages) == 1
+
+
+def test_a_synthetic_picture_is_not_decoded(caplog: pytest.LogCaptureFixture) -> None:
+    spec = "synthetic:64x48?frames=2"
+    with pytest.raises(SourceError, match="is painted, not decoded: use --decoder cpu or auto"):
+        open_source(spec, decoder="nvdec")
+    open_source(spec, decoder="auto")
+    assert caplog.messages == [f"{spec} is painted, not decoded"]
+    open_source(spec)
     assert len(caplog.messages) == 1
 
 
