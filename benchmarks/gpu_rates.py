@@ -74,7 +74,7 @@ def networks(told, batch):
         if stem and int(number) == batch:
             precision = told.get(f"{stem}: file", {}).get("precision")
             title = f"`{stem}`, {precision}" if precision else f"`{stem}`"
-            rival = _fastest(rate["rounds"] for way, rate in part["fps"].items() if way.startswith(COMPILED))
+            rival = _fastest(found["rounds"] for way, found in part["fps"].items() if way.startswith(COMPILED))
             yield Column(title, _rounds(part, False), rival), Column(f"{title}, NHWC", _rounds(part, True), rival)
 
 
