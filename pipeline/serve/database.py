@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -167,7 +168,20 @@ def _parse(url: str | URL) -> URL:
 
 def _set_up_sqlite(driver: Any, record: object) -> None:
     for pragma in _PRAGMAS:
-        driver.execute(f"PRAGMA {pragma}").fetchall()
+        _insist(driver, f"PRAGMA {pragma}")
+
+
+def _insist(driver: Any, statement: str) -> None:
+    """Executes what two may ask at once of a new database: SQLite then refuses one of them without waiting."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            driver.execute(statement).fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _set_up_postgresql(driver: Any, record: object) -> None:

@@ -246,8 +246,10 @@ def test_threads_have_buffers_of_their_own(tmp_path: Path, gpu: FakeDriver) -> N
     shared = OnnxModel(tiny_detector(tmp_path / "m.onnx"), "cuda")
     frames = np.random.default_rng(0).integers(0, 256, (4, 2, 64, 64, 3), dtype=np.uint8)
     expected, wrong = [shared.infer(each)["boxes"] for each in frames], list[int]()
+    together = threading.Barrier(4, timeout=20)  # the identity of a thread that has ended may be another's
 
     def work(number: int) -> None:
+        together.wait()
         for _ in range(50):
             if not np.array_equal(shared.infer(frames[number])["boxes"], expected[number]):
                 wrong.append(number)
