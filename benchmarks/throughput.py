@@ -82,13 +82,15 @@ def measure(contender, clip):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def take_turns(contenders, clip):
-    """What each contender prints, one after the other."""
-    results = {name: measure(contender, clip) for name, contender in contenders.items()}
+def take_turns(contenders, clip, number):
+    """What each contender prints, one after the other; another begins in each round."""
+    names = [*contenders]
+    first = number % len(names)
+    results = {name: measure(contenders[name], clip) for name in (*names[first:], *names[:first])}
     counts = {name: result["frames"] for name, result in results.items()}
     if len(set(counts.values())) > 1:
         sys.exit(f"not all have read the same number of frames: {counts}")
-    return results
+    return {name: results[name] for name in names}
 
 
 def to_rates(rounds):
@@ -123,7 +125,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / f"clip{arguments.clip.suffix}"
         repeat(arguments.clip, clip, arguments.seconds)
-        rounds = [take_turns(contenders, clip) for _ in range(arguments.rounds + 1)][1:]  # one warms the disk's cache
+        warmed = range(arguments.rounds + 1)  # the first of them warms the disk's cache
+        rounds = [take_turns(contenders, clip, number) for number in warmed][1:]
     show(to_rates(rounds))
     if arguments.output:
         named = {"clip": arguments.clip.name, "model": arguments.model.name}
