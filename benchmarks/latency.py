@@ -4,11 +4,13 @@
 
 A test camera in a process of its own sends a clip, which is coded as 720p at 30 fps once, over RTSP. The run is that of
 `onsight run rtsp://… --show` without the window: in the mode latency, on the newest frame. Measured is the age of each
-frame when it has been drawn, since it came out of the decoder; the first second is left out. Inference and drawing
-alone are medians of one frame after the other on the same clip, with nothing beside them. The marks: the 99th
-percentile of the ages is at most one frame interval, one inference and one drawing; at least 99 % of the frames that
-are due are shown; and the memory of the last minute is at most 5 % above that of the second (medians; in a run of less
-than three minutes, the last and the second third). Exit code 1 if one is missed.
+frame when it has been drawn, since it came out of the decoder; the first second is left out. An age is made of the time
+that the frame waited for its turn, its recognition (resizing, inference, results), and the way to the screen (a change
+of threads, redaction, drawing). Inference and drawing alone are medians of one frame after the other on the same clip,
+with nothing beside them. The marks: the 99th percentile of the ages is at most one frame interval, one inference and
+one drawing; at least 99 % of the frames that are due are shown; and the memory of the last minute is at most 5 % above
+that of the second (medians; in a run of less than three minutes, the last and the second third). Exit code 1 if one is
+missed.
 """
 
 import argparse
@@ -44,6 +46,7 @@ SETTLING = 1.0  # seconds
 SHOWN = 0.99  # of the frames that a camera of this rate sends, at least
 GROWTH = 0.05  # of the memory, at most
 ALONE = 200  # frames
+PARTS = ("waiting", "recognition", "drawing")  # of an age
 
 
 class Timing:
@@ -65,14 +68,36 @@ class Timing:
         return float(np.median(self.seconds[stage]))
 
 
+class Looks:
+    """A watch that notes when the recognition of each frame began and ended."""
+
+    def __init__(self):
+        self._noted = {}
+
+    def __call__(self, stage, call):
+        def watched(frames):
+            began = time.perf_counter()
+            seen = call(frames)
+            self._noted.update(dict.fromkeys((frame.index for frame in frames), (began, time.perf_counter())))
+            return seen
+
+        return watched if stage == "recognise" else call
+
+    def split(self, frame, now):
+        """Seconds of each of the PARTS of the age of a frame that is drawn `now`; asked once."""
+        began, ended = self._noted.pop(frame.index)
+        return began - frame.born, ended - began, now - ended
+
+
 class Shown:
     """The last sink of a run: notes ages in room that is made before, and the memory once a second; ends the run."""
 
     draws = True
 
     def __init__(self, seconds, rate):
-        self.ages_N = np.empty(round(2 * seconds * rate), np.float32)  # twice: so many cannot come
-        self.ages_N.fill(0)  # its memory is there from the start
+        self.looks = Looks()
+        self.parts_N3 = np.empty((round(2 * seconds * rate), len(PARTS)), np.float32)  # twice: so many cannot come
+        self.parts_N3.fill(0)  # its memory is there from the start
         self.memory = []
         self.frames = 0
         self._seconds, self._process, self._first = seconds, psutil.Process(), None
@@ -80,11 +105,11 @@ class Shown:
     def write(self, item):
         now = time.perf_counter()
         self._first = self._first or now
-        passed = now - self._first
+        passed, parts = now - self._first, self.looks.split(item.frame, now)
         if passed >= SETTLING + self._seconds:
             raise StopStream
         if passed >= SETTLING:
-            self.ages_N[self.frames] = now - item.frame.born
+            self.parts_N3[self.frames] = parts
             self.frames += 1
         if passed >= len(self.memory):
             self.memory.append(self._process.memory_info().rss)
@@ -108,14 +133,15 @@ def time_live(model, url, seconds, rate):
     """The sink that has seen a run of so many seconds, and the run's summary."""
     shown = Shown(seconds, rate)
     config = build_config({"sources": url, "model": str(model.path), "mode": "latency"})
-    summary = execute(config, model=model, extra_sinks=lambda sources, model: [shown])
+    summary = execute(config, model=model, extra_sinks=lambda sources, model: [shown], watch=shown.looks)
     if summary.errors:
         raise summary.errors[0]
     return shown, summary
 
 
 def judge(shown, dropped, inference, drawing, seconds, rate):
-    ages_N = 1000 * shown.ages_N[: shown.frames]
+    parts_N3 = 1000 * shown.parts_N3[: shown.frames]
+    ages_N = parts_N3.sum(1)
     mark = 1000 * (1 / rate + inference + drawing)
     share, memory = shown.frames / (seconds * rate), weigh(shown.memory)
     age = {f"p{part}": float(np.percentile(ages_N, part)) for part in (50, 95, 99)}
@@ -126,6 +152,8 @@ def judge(shown, dropped, inference, drawing, seconds, rate):
         "dropped": dropped,
         "shown": share,
         "age_ms": {**age, "max": float(ages_N.max())},
+        "parts_ms": dict(zip(PARTS, map(float, np.median(parts_N3, 0)), strict=True)),
+        "oldest_ms": dict(zip(PARTS, map(float, parts_N3[ages_N >= age["p99"]].mean(0)), strict=True)),
         "inference_ms": 1000 * inference,
         "drawing_ms": 1000 * drawing,
         "mark_ms": mark,
@@ -153,6 +181,8 @@ def to_markdown(told):
     yield "|---|---|---|---|"
     yield f"| age when drawn, median | {age['p50']:.1f} ms | | |"
     yield f"| age when drawn, p99 | {age['p99']:.1f} ms | {told['mark_ms']:.1f} ms | {words[told['reached']['age']]} |"
+    yield f"| its parts, medians | {_list(told['parts_ms'])} | | |"
+    yield f"| those of the oldest 1%, means | {_list(told['oldest_ms'])} | | |"
     yield f"| frames shown, of those due | {told['shown']:.1%} | {SHOWN:.0%} | {words[told['reached']['shown']]} |"
     yield f"| inference alone | {told['inference_ms']:.1f} ms | | |"
     yield f"| drawing alone | {told['drawing_ms']:.2f} ms | | |"
@@ -160,6 +190,10 @@ def to_markdown(told):
     grown = f"{first:.0f} MB, at the end {last:.0f} MB: {memory['growth']:+.1%}"
     flat = words[told["reached"]["memory"]]
     yield f"| memory after {memory['span']} s, medians of as many | {grown} | {GROWTH:+.0%} | {flat} |"
+
+
+def _list(parts):
+    return ", ".join(f"{name} {milliseconds:.1f} ms" for name, milliseconds in parts.items())
 
 
 def main():

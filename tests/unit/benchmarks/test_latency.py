@@ -1,3 +1,6 @@
+import time
+from types import SimpleNamespace
+
 import latency
 import pytest
 
@@ -5,11 +8,16 @@ SECONDS, RATE = 600.0, 30
 FRAMES = round(SECONDS * RATE)
 
 
+def split(age):
+    """The parts of an age, half of which is recognition."""
+    return 0.4 * age, 0.5 * age, 0.1 * age
+
+
 def judge(frames=FRAMES, age=0.02, memory=(100.0,) * 601):
     """The verdicts on ages that are all the same."""
     shown = latency.Shown(SECONDS, RATE)
     shown.frames, shown.memory = frames, list(memory)
-    shown.ages_N[:frames] = age
+    shown.parts_N3[:frames] = split(age)
     return latency.judge(shown, 5, inference=0.02, drawing=0.001, seconds=SECONDS, rate=RATE)
 
 
@@ -33,7 +41,7 @@ def test_one_frame_in_a_hundred_may_be_older():
     shown = latency.Shown(SECONDS, RATE)
     shown.frames, shown.memory = FRAMES, [100.0] * 601
     for old, expected in ((FRAMES // 200, []), (FRAMES // 50, ["age"])):
-        shown.ages_N[:old] = 1.0
+        shown.parts_N3[:old] = split(1.0)
         assert missed(latency.judge(shown, 0, 0.02, 0.001, SECONDS, RATE)) == expected
 
 
@@ -66,4 +74,27 @@ def test_the_page_says_what_was_shown_and_missed():
     rows = list(latency.to_markdown(told))
     assert "| frames shown, of those due | 33.3% | 99% | missed |" in rows
     assert "| age when drawn, p99 | 20.0 ms | 54.3 ms | reached |" in rows
+    assert "| its parts, medians | waiting 8.0 ms, recognition 10.0 ms, drawing 2.0 ms | | |" in rows
     assert "| memory after 60 s, medians of as many | 0 MB, at the end 0 MB: +0.0% | +5% | reached |" in rows
+
+
+def test_the_page_says_what_makes_the_oldest_frames_old():
+    shown = latency.Shown(SECONDS, RATE)
+    shown.frames, shown.memory = FRAMES, [100.0] * 601
+    shown.parts_N3[:FRAMES] = split(0.02)
+    shown.parts_N3[: FRAMES // 100] = 0.01, 0.08, 0.001
+    told = latency.judge(shown, 0, 0.02, 0.001, SECONDS, RATE)
+    assert told["parts_ms"] == pytest.approx({"waiting": 8, "recognition": 10, "drawing": 2}, rel=1e-4)
+    assert told["oldest_ms"] == pytest.approx({"waiting": 10, "recognition": 80, "drawing": 1}, rel=1e-4)
+
+
+def test_the_parts_of_an_age_are_those_of_its_frame():
+    looks = latency.Looks()
+    first, second = (SimpleNamespace(index=index, born=time.perf_counter()) for index in range(2))
+    recognise, draw = (looks(stage, lambda frames: list(frames)) for stage in ("recognise", "draw"))
+    assert recognise([first]) == [first] and recognise([second]) == [second] and draw([first]) == [first]
+    for frame in (second, first):
+        now = time.perf_counter()
+        parts = looks.split(frame, now)
+        assert min(parts) >= 0
+        assert sum(parts) == pytest.approx(now - frame.born)
