@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pipeline.bench.spans import Span
 
 _TRACED = 1.0  # seconds
+_RATE = 30.0  # frames a second of the synthetic picture
+_BATCHES = (1, 4, 8)
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
@@ -44,10 +46,8 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option(
     "--target-fps",
     type=click.FloatRange(0, 1000, min_open=True),
-    default=30,
-    show_default=True,
     metavar="FPS",
-    help="Frames a second of the synthetic picture.",
+    help=f"Frames a second of the synthetic picture; {_RATE:g} if not given.",
 )
 @click.option("--device", type=click.Choice(get_args(Device)), default="auto", show_default=True)
 @click.option("--cuda-graph/--no-cuda-graph", default=False, help="Record inferences on CUDA, and play them.")
@@ -55,7 +55,10 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--decoder", type=click.Choice(get_args(Decoder)), default="cpu", show_default=True)
 @click.option("--encoder", type=click.Choice(get_args(Encoder)), default="x264", show_default=True)
 @click.option(
-    "--batch", type=Numbers(), default="1,4,8", show_default=True, metavar="N,…", help="Batches of inference alone."
+    "--batch",
+    type=Numbers(),
+    metavar="N,…",
+    help=f"Batches of inference alone; {','.join(map(str, _BATCHES))} if not given.",
 )
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="N")
 @click.option(
@@ -81,12 +84,12 @@ def bench(clip: str | None, as_json: bool, **options: Any) -> None:
     from pipeline.bench.measure import Plan, measure_clip, measure_streams
     from pipeline.bench.table import print_bench
 
-    plan = Plan(options["rounds"], options["seconds"], options["batch"])
-    job = _plan_job(clip, options)
+    plan = Plan(options["rounds"], options["seconds"], options["batch"] or _BATCHES)
+    fps = options["target_fps"] or _RATE
+    job = _plan_job(clip, fps, options)
     with _show_progress() as tell:
         if options["streams"]:
-            size, fps = options["synthetic"], options["target_fps"]
-            found, spans = measure_streams(job, size, fps, options["streams"], plan, tell)
+            found, spans = measure_streams(job, options["synthetic"], fps, options["streams"], plan, tell)
         else:
             found, spans = measure_clip(job, plan, tell)
         tell("writing")
@@ -104,7 +107,7 @@ def compare_bench(old: Path, new: Path) -> None:
 
     Both are files that `onsight bench --output` wrote.
     """
-    from pipeline.bench.compare import compare, find_differences
+    from pipeline.bench.compare import compare, find_differences, find_doubts
     from pipeline.bench.result import read_bench
     from pipeline.bench.table import print_changes
 
@@ -112,10 +115,10 @@ def compare_bench(old: Path, new: Path) -> None:
     changes = compare(before, after)
     if not changes:
         raise ConfigError(f"{old} and {new} have no figure in common: one is of a clip, the other of streams")
-    print_changes(changes, find_differences(before, after))
+    print_changes(changes, find_differences(before, after), find_doubts(before, after))
 
 
-def _plan_job(clip: str | None, options: dict[str, Any]) -> Job:
+def _plan_job(clip: str | None, fps: float, options: dict[str, Any]) -> Job:
     from pipeline.bench.job import plan_job, synthetic_spec
 
     size = options["synthetic"]
@@ -123,7 +126,11 @@ def _plan_job(clip: str | None, options: dict[str, Any]) -> Job:
         raise ConfigError("what is to be measured? Give a CLIP, or --synthetic WIDTHxHEIGHT")
     if options["streams"] and size is None:
         raise ConfigError("'streams' needs --synthetic WIDTHxHEIGHT: how large are the cameras' pictures?")
-    spec = clip if clip is not None else synthetic_spec(size, options["target_fps"])
+    if options["streams"] and options["batch"]:
+        raise ConfigError("'batch' is for inference alone, which --streams does not measure: leave one of them out")
+    if clip is not None and options["target_fps"]:
+        raise ConfigError("'target_fps' is for --synthetic: a clip is read as fast as it can be; leave it out")
+    spec = clip if clip is not None else synthetic_spec(size, fps)
     given = {name: options[name] for name in ("model", "device", "encode", "cuda_graph", "nhwc", "decoder", "encoder")}
     return plan_job(spec, **given)
 

@@ -79,6 +79,13 @@ def find_differences(old: Bench, new: Bench) -> Iterator[str]:
             yield f"{name}: {before} → {after}"
 
 
+def find_doubts(old: Bench, new: Bench) -> Iterator[str]:
+    """Why no difference can be told, if none can: one line for each."""
+    for which, bench in (("old", old), ("new", new)):
+        if bench.rounds < _LEAST_ROUNDS:
+            yield f"{which} has {bench.rounds} of the {_LEAST_ROUNDS} rounds that it takes to tell a difference"
+
+
 def _whether(used: bool) -> str:
     return "with" if used else "without"
 

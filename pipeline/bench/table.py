@@ -32,15 +32,13 @@ def print_bench(bench: Bench) -> None:
         console.print(the_answer(bench), style="bold", highlight=False)
     if bench.whole:
         console.print(_whole(bench, bench.whole))
-    for warning in bench.warnings:
-        console.print(f"note: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _remark(console, "note", bench.warnings)
 
 
-def print_changes(changes: Sequence[Change], differences: Iterable[str]) -> None:
-    """Prints what differs in two benchmarks."""
+def print_changes(changes: Sequence[Change], differences: Iterable[str], doubts: Iterable[str]) -> None:
+    """Prints what differs in two benchmarks, and why that tells little."""
     console = _console()
-    for line in differences:
-        console.print(f"differs: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    _remark(console, "differs", differences)
     table = _table("", "old", "new", "new ÷ old", "95 % interval", "")
     for each in changes:
         interval = f"{each.interval[0]:.3f} to {each.interval[1]:.3f}" if each.interval else "–"
@@ -48,6 +46,12 @@ def print_changes(changes: Sequence[Change], differences: Iterable[str]) -> None
         ratio = "–" if each.ratio is None else f"{each.ratio:.3f}"
         table.add_row(each.name, *values, ratio, interval, Text(each.verdict, _COLOURS.get(each.verdict, "dim")))
     console.print(table)
+    _remark(console, "note", doubts)
+
+
+def _remark(console: Console, kind: str, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(f"{kind}: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _stages(bench: Bench) -> Table:

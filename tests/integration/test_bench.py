@@ -16,7 +16,7 @@ from pipeline.cli_bench import bench, compare_bench
 from pipeline.errors import OnsightError
 from pipeline.sinks.encoder import PRESETS
 
-FAST = ("--rounds", 2, "--seconds", 0.2, "--batch", "1,2")
+FAST = ("--rounds", 2, "--seconds", 0.2)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def measure(*arguments: object) -> Result:
 
 def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, here: Path) -> None:
     outputs = ("--output", "bench.json", "--trace", "trace.json", "--report", "bench.html", "--json")
-    result = measure(clip, "--model", detector_path, "--device", "cpu", *FAST, *outputs)
+    result = measure(clip, "--model", detector_path, "--device", "cpu", "--batch", "1,2", *FAST, *outputs)
     assert sorted(path.name for path in here.iterdir()) == ["bench.html", "bench.json", "trace.json"]
 
     found = read_bench(here / "bench.json")
@@ -118,6 +118,8 @@ def test_live_streams_end_with_an_answer(classifier_path: Path, here: Path) -> N
         ([], "what is to be measured"),
         (["CLIP", "--synthetic", "64x48"], "what is to be measured"),
         (["CLIP", "--streams", "1"], "'streams' needs --synthetic"),
+        (["--synthetic", "64x48", "--streams", "1", "--batch", "4"], "'batch' is for inference alone"),
+        (["CLIP", "--target-fps", "25"], "'target_fps' is for --synthetic"),
         (["--synthetic", "big"], "'big' is no size"),
         (["missing.mp4"], "missing.mp4 does not exist"),
         (["picture.png"], "picture.png is made of images"),
@@ -167,6 +169,13 @@ def test_two_benchmarks_are_compared_and_what_differs_is_told(tmp_path: Path) ->
     assert told.startswith("differs: clip: clip.mp4")
     assert next(row for row in rows if row.startswith("frames per second")).split()[-1] == "better"
     assert next(row for row in rows if row.startswith("CPU time")).endswith("no difference can be told")
+
+
+def test_two_rounds_are_too_few_to_compare(tmp_path: Path) -> None:
+    few = clip_bench(100).model_copy(update={"rounds": 2})
+    result = call(compare_bench, write(tmp_path / "old.json", few), write(tmp_path / "new.json", clip_bench(130)))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "note: old has 2 of the 3 rounds that it takes to tell a difference"
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from time import sleep
 from types import SimpleNamespace
@@ -47,6 +47,18 @@ def test_looking_at_the_source_is_no_part_of_decoding(tmp_path: Path, monkeypatc
         == dict(laps.wall)
         == {"decode": 2, "resize": 0, "infer": 0, "results": 0, "draw": 0, "records": 0}
     )
+
+
+def test_stages_take_the_frames_in_turn_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alone, "_BLOCK", 4)
+    path = tiny_classifier(tmp_path / "m.onnx")
+    stages = Stages(plan_job("synthetic:64x48?frames=10", path, "cpu", encode=False), OnnxModel(path, "cpu"))
+    seen = list[str]()
+    monkeypatch.setattr(alone.Laps, "lap", lambda laps, stage: seen.append(stage))
+    laps = stages.measure(frames=10, seconds=1000)
+    blocks = [[stage] * size for size in (4, 4, 2) for stage in ("decode", "resize", "infer", "draw", "records")]
+    assert laps.frames == 10
+    assert [stage for stage in seen if stage != "results"] == list(chain(*blocks))
 
 
 @pytest.fixture
