@@ -111,8 +111,8 @@ class Channel(Generic[T, R]):
                 was dropped; all threads wait for it.
             ahead: how many calls may be under way, or have ended before their results are asked for; None: one more
                 than there are workers, enough to overlap and few enough to stay fresh.
-            wait: seconds, at most, for which items of live sources wait for those of other live sources that are due
-                meanwhile. An item of a file waits for nothing.
+            wait: seconds, at most, for which items wait for others, so that `batch` come together: those of live
+                sources for those of other live sources that are due meanwhile, those of files for the next of a file.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
@@ -213,15 +213,14 @@ class Channel(Generic[T, R]):
         return None
 
     def _pause(self, batch: int, until: float) -> float:
-        """Seconds to wait for more: until `until`, where live sources alone have given items, fewer than `batch`, and
-        others are due; else 0.
+        """Seconds to wait for more: until `until`, where live sources alone or files alone have given items, fewer than
+        `batch`, and more of the kind is to come; else 0.
         """
-        if (now := _now()) >= until:
+        if (now := _now()) >= until or sum(len(lane.items) for lane in self._lanes) >= batch:
             return 0.0
-        ready = [lane for lane in self._lanes if lane.items]
-        if len(ready) >= batch or not all(lane.newest for lane in ready):
-            return 0.0
-        return until - now if any(lane.expects(now, until) for lane in self._lanes) else 0.0
+        kinds = {lane.newest for lane in self._lanes if lane.items}
+        more = len(kinds) == 1 and any(lane.newest in kinds and lane.expects(now, until) for lane in self._lanes)
+        return until - now if more else 0.0
 
     def _take(self, batch: int) -> list[T]:
         """Up to `batch` items, one from each lane in turn."""

@@ -51,9 +51,14 @@ class Lane(Generic[T]):
         self.items.append(item)
 
     def expects(self, now: float, until: float) -> bool:
-        """Whether an item is due by `until`, and not so late that there may be none for long."""
-        going = not (self.items or self.done or self.stop.is_set())
-        return going and self.due <= until and now < self.due + self.interval
+        """Whether more is to come by `until`: of a live source its next item, unless that is so late that there may be
+        none for long; of a file whatever there is room for.
+        """
+        if self.done or self.stop.is_set():
+            return False
+        if not self.newest:
+            return not self.full
+        return not self.items and self.due <= until and now < self.due + self.interval
 
     def _note(self, now: float) -> None:
         gap = now - self._last

@@ -12,6 +12,7 @@ DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay
 _MOST_WORKERS = 8  # one decoder feeds no more; each costs memory for a frame and an inference, on a GPU for a batch
 _GPU_BATCH = 8
 _GPU_WAIT = 0.005  # seconds: what a camera's picture may get older, for an inference less
+_GPU_FILL = 0.05  # and one of a file: a decoder has filled a batch long before
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Schedule:
         mode: what it is made for.
         workers: infer side by side.
         batch: frames that share an inference at most.
-        wait: seconds, at most, for which a camera's frame waits for those of others, to share an inference.
+        wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
+            other cameras, a file's for the next ones.
         waiting: frames of a file that are decoded ahead.
         ahead: inferences that are under way, or have ended before the caller wants their results.
         model: threads that share the work of one inference; `encode`: of a video's encoder; `opencv`: of its own pool.
@@ -66,19 +68,26 @@ def plan(
         waiting, ahead = batch or 1, workers
     else:
         workers = workers or min(max(2, cores // 2) if gpu else cores, _MOST_WORKERS)
-        waiting, ahead = max(4, most), workers + 1
+        waiting, ahead = max(4, 2 * most if gpu else most), workers + 1
     threads = 1 if gpu else max(1, cores // workers)
     return Schedule(
         mode="latency" if latency else "throughput",
         workers=workers,
         batch=most,
-        wait=(_GPU_WAIT if gpu else 0.0) if wait is None else wait,
+        wait=_wait(gpu, live=latency or cameras > 0) if wait is None else wait,
         waiting=waiting,
         ahead=ahead,
         model=threads,
         encode=min(cores, 4) if gpu else 1,
         opencv=cores if gpu else threads,
     )
+
+
+def _wait(gpu: bool, live: bool) -> float:
+    """A GPU needs as long for a few frames, which are made up to a batch, as for a full one."""
+    if not gpu:
+        return 0.0
+    return _GPU_WAIT if live else _GPU_FILL
 
 
 @contextmanager

@@ -191,7 +191,53 @@ def test_a_batch_takes_what_is_there() -> None:
     assert batches == [[0, 1, 2, 3], [4, 5]]
 
 
-def test_a_batch_never_waits_for_more() -> None:
+class Reel:
+    """A file that gives an item when the test says so."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self.batches: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self._consumer = threading.Thread(target=self._consume)
+        self._consumer.start()
+
+    def _consume(self) -> None:
+        with Channel[int, int](threading.Event(), capacity=8) as channel:
+            channel.feed(lambda stop: iter(self._items.get, None), newest=False)
+            list(channel.process([lambda items: self.batches.put(items) or items] * 3, batch=4, wait=PATIENCE))
+
+    def give(self, *items: int | None) -> None:
+        for item in items:
+            self._items.put(item)
+
+    def end(self) -> None:
+        self.give(None)
+        self._consumer.join(PATIENCE)
+        assert not self._consumer.is_alive()
+
+
+@pytest.fixture
+def reel() -> Iterator[Reel]:
+    made = Reel()
+    yield made
+    made.end()
+
+
+def test_frames_of_a_file_wait_for_a_full_batch_though_other_workers_are_idle(reel: Reel) -> None:
+    reel.give(0, 1, 2)
+    time.sleep(0.02)  # a worker that does not wait takes them meanwhile
+    assert reel.batches.empty()
+    reel.give(3, 4)
+    assert reel.batches.get(timeout=PATIENCE) == [0, 1, 2, 3]
+    time.sleep(0.02)
+    assert reel.batches.empty()
+
+
+def test_the_last_frames_of_a_file_wait_for_nothing(reel: Reel) -> None:
+    reel.give(0, 1, 2, 3, 4, None)
+    assert [reel.batches.get(timeout=PATIENCE / 2) for _ in range(2)] == [[0, 1, 2, 3], [4]]
+
+
+def test_without_a_wait_a_batch_of_a_file_takes_what_is_there() -> None:
     shown = threading.Event()
 
     def camera(stop: threading.Event) -> Iterator[int]:

@@ -29,6 +29,18 @@ def test_items_of_a_file_give_way_to_none() -> None:
     assert (list(lane.items), lane.dropped) == ([0, 1], 0)
 
 
+def test_of_a_file_more_is_expected_as_long_as_there_is_room_and_it_has_not_ended() -> None:
+    lane: Lane[int] = Lane(newest=False, capacity=2)
+    assert lane.expects(0.0, until=0.1)
+    lane.put(0, 0.0)
+    assert lane.expects(0.0, until=0.1)
+    lane.put(1, 0.0)
+    assert not lane.expects(0.0, until=0.1)
+    lane.items.clear()
+    lane.done = True
+    assert not lane.expects(0.0, until=0.1)
+
+
 @pytest.mark.parametrize("times", [(), (0.0,)])
 def test_nothing_is_expected_before_two_items_have_come(times: tuple[float, ...]) -> None:
     assert not camera(*times).expects(1.0, until=100.0)

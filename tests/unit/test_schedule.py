@@ -48,6 +48,13 @@ def test_a_gpu_is_given_batches_where_frames_may_wait_for_each_other() -> None:
     assert plan(latency=True, gpu=True).batch == plan(latency=False, gpu=False).batch == 1
 
 
+def test_a_file_fills_the_batches_of_a_gpu_and_no_frame_of_a_camera_waits_for_that() -> None:
+    file, cameras = plan(latency=False, gpu=True), plan(latency=False, gpu=True, cameras=2)
+    assert file.waiting >= 2 * file.batch  # one is filled while another is taken
+    assert 0 < cameras.wait < 1 / 60 < file.wait
+    assert plan(latency=False, gpu=False, batch=8).wait == 0
+
+
 def test_for_latency_a_gpu_is_given_the_frames_of_several_cameras_together() -> None:
     several, crowd = plan(latency=True, gpu=True, cameras=3), plan(latency=True, gpu=True, cameras=100)
     assert (several.batch, crowd.batch) == (3, plan(latency=False, gpu=True).batch)
