@@ -92,7 +92,8 @@ def test_the_parts_of_an_age_are_those_of_its_frame():
     looks = latency.Looks()
     first, second = (SimpleNamespace(index=index, born=time.perf_counter()) for index in range(2))
     recognise, draw = (looks(stage, lambda frames: list(frames)) for stage in ("recognise", "draw"))
-    assert recognise([first]) == [first] and recognise([second]) == [second] and draw([first]) == [first]
+    assert [recognise([frame]) for frame in (first, second)] == [[first], [second]]
+    assert draw([first]) == [first]
     for frame in (second, first):
         now = time.perf_counter()
         parts = looks.split(frame, now)
