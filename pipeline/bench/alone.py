@@ -8,12 +8,11 @@ time is that of the process, so that a helper thread of a library counts, too.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import cycle, islice
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from pipeline import cuda, schedule
 from pipeline.bench.calls import Call, repeat, repeat_at_once
 from pipeline.bench.job import Job
+from pipeline.bench.laps import Laps
 from pipeline.model import OnnxModel
 from pipeline.outputs import Outputs, plan_outputs
 from pipeline.preprocess import Geometry
@@ -33,43 +33,10 @@ from pipeline.trip import painter
 from pipeline.types import Frame, Frames, Image, Recognised
 
 _BLOCK = 16
-"""Frames in a row for each stage; one beside a GPU, where a decoder may have few surfaces to lend."""
+"""Frames in a row for each stage."""
+_LONG_BLOCK, _LONG_BLOCK_BYTES = 64, 2**28
+"""And for an encoder with threads: it takes the first frames of a row faster than it encodes."""
 _KEPT = 8  # inputs of the model, to make batches of
-
-
-class Laps:
-    """Wall and CPU time of stages that follow each other, in seconds.
-
-    Attributes:
-        frames: how many went through.
-        wall, cpu: of each stage in sum.
-        each: wall time of each stage for single frames.
-    """
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.wall: dict[str, float] = defaultdict(float)
-        self.cpu: dict[str, float] = defaultdict(float)
-        self.each: dict[str, list[float]] = defaultdict(list)
-        self.began = perf_counter()
-        self.start()
-
-    def start(self) -> None:
-        """What was until now belongs to no stage."""
-        self._wall, self._cpu = perf_counter(), process_time()
-
-    def end(self, stage: str) -> float:
-        """The time since the last end belongs to `stage`, but to no frame. Returns its wall time."""
-        wall, cpu = perf_counter(), process_time()
-        took = wall - self._wall
-        self.wall[stage] += took
-        self.cpu[stage] += cpu - self._cpu
-        self._wall, self._cpu = wall, cpu
-        return took
-
-    def lap(self, stage: str) -> None:
-        """The time since the last end belongs to `stage` and the frame at hand."""
-        self.each[stage].append(self.end(stage))
 
 
 class Stages:
@@ -79,8 +46,10 @@ class Stages:
         self._job = job
         gpu = model.device != "cpu"
         self._model: OnnxModel = model if gpu else OnnxModel(job.model, "cpu", threads=1)
-        self._block = 1 if gpu else _BLOCK
-        self._threads = schedule.plan(latency=False, gpu=gpu)
+        self._threads = schedule.plan(latency=False, gpu=gpu, batch=self._model.contract.input.batch)
+        self._long = job.encode and self._threads.encode > 1
+        picture = job.clip.width * job.clip.height * 3
+        self._block = max(1, min(_LONG_BLOCK, _LONG_BLOCK_BYTES // picture)) if self._long else _BLOCK
         self._inputs: list[Image] = []
 
     def measure(self, frames: int, seconds: float) -> Laps:
@@ -114,9 +83,16 @@ class Stages:
         """Inference of single frames by so many threads at once, which share the model as the run's do."""
         return self._at_once(threads, self._inputs[0], seconds)
 
+    @property
+    def batch(self) -> int:
+        """Frames that share an inference of the run at most."""
+        return self._threads.batch
+
     def batches(self, wanted: Sequence[int]) -> tuple[int, ...]:
-        """Those of the batch sizes that the model can take at once."""
-        return (1,) if self._model.contract.input.batch == 1 else tuple(wanted)
+        """Those of the batch sizes that the model can take at once, and beside a GPU that of the run."""
+        if self._model.contract.input.batch == 1:
+            return (1,)
+        return tuple(wanted) if self._model.device == "cpu" else tuple(sorted({*wanted, self.batch}))
 
     def _at_once(self, threads: int, inputs_BHW3: Image, seconds: float) -> Call:
         def prepare() -> Callable[[], object]:
@@ -164,6 +140,8 @@ class Stages:
             for each in annotated if self._job.encode else ():
                 pictures.write(each)
                 laps.lap("encode")
+            if self._long:
+                laps.settle("encode")
             for each in annotated:
                 records.write(each)
                 laps.lap("records")

@@ -24,17 +24,17 @@ def find_limit(costs: Sequence[Cost], cores: float, gpu: bool) -> Limit:
     """The limit of the rounds whose `costs` are given: what takes longest for a frame of all that works side by side.
 
     On a CPU that is the cores, which take the CPU seconds of all stages alone ÷ `cores`, so that waiting that keeps a
-    core busy is not rewarded; or a thread that has stages to itself, which takes their seconds by the wall. The
-    resource is the stage that takes most of it. On a GPU it is the slowest of decode, copy, infer, encode, and the
-    cores, which share all that is not inference.
+    core busy is not rewarded; or a thread that has stages to itself, which takes their seconds by the wall. On a GPU it
+    is one of these threads, the copies, the inferences, or the cores, which share all that is not inference. The
+    resource is the stage that takes most of it.
     """
     times = [_beside_gpu(cost, cores) if gpu else _on_cpu(cost, cores) for cost in costs]
     fps = Spread.of([1000 / max(each.values()) for each in times])
     slowest = _largest(times)
-    if gpu:
-        return Limit(resource=slowest, share=None, fps=fps)
     if slowest in _THREADS:
         return Limit(resource=_largest([_stages_of(slowest, cost) for cost in costs]), share=None, fps=fps)
+    if gpu:
+        return Limit(resource=slowest, share=None, fps=fps)
     stage, medians = _largest([cost.cpu_ms for cost in costs]), _medians([cost.cpu_ms for cost in costs])
     return Limit(resource=stage, share=medians[stage] / sum(medians.values()), fps=fps)
 
@@ -56,8 +56,11 @@ def bound_efficiency(costs: Sequence[Cost], ratios: Sequence[float], cores: floa
 
 
 def _on_cpu(cost: Cost, cores: float) -> dict[str, float]:
-    threads = {thread: sum(_stages_of(thread, cost).values()) for thread in _THREADS}
-    return {"the cores": sum(cost.cpu_ms.values()) / cores, **threads}
+    return {"the cores": sum(cost.cpu_ms.values()) / cores, **_threads(cost)}
+
+
+def _threads(cost: Cost) -> dict[str, float]:
+    return {thread: sum(_stages_of(thread, cost).values()) for thread in _THREADS}
 
 
 def _stages_of(thread: str, cost: Cost) -> dict[str, float]:
@@ -65,9 +68,9 @@ def _stages_of(thread: str, cost: Cost) -> dict[str, float]:
 
 
 def _beside_gpu(cost: Cost, cores: float) -> dict[str, float]:
-    times = {stage: cost.ms[stage] for stage in ("decode", "copy", "infer", "encode") if stage in cost.ms}
+    device = {stage: cost.ms[stage] for stage in ("copy", "infer") if stage in cost.ms}
     host = sum(milliseconds for stage, milliseconds in cost.cpu_ms.items() if stage != "infer")
-    return {**times, "the cores": host / cores}
+    return {**_threads(cost), **device, "the cores": host / cores}
 
 
 def _largest(rounds: Sequence[Mapping[str, float]]) -> str:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from pipeline.bench.alone import Laps, Stages
+from pipeline.bench.alone import Stages
 from pipeline.bench.calls import Call
 from pipeline.bench.doubts import find_doubts
 from pipeline.bench.efficiency import find_limit, measure_efficiency
 from pipeline.bench.gpu import watch_gpu
 from pipeline.bench.job import Job, model_facts
+from pipeline.bench.laps import Laps
 from pipeline.bench.machine import MachineWatch, describe_machine, peak_memory
 from pipeline.bench.result import Bench, Streams
 from pipeline.bench.rounds import Round, cost_of, sum_up_batch, sum_up_pairs, sum_up_rounds, sum_up_stages
@@ -105,7 +106,8 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
     costs = [cost_of(lap, each) for lap, each in zip(laps, batches, strict=True)]
     cores = session.machine.usable_cores
     limit = find_limit(costs, cores, session.on_gpu)
-    whole = sum_up_rounds(rounds, peak, [cost.ms["infer"] for cost in costs] if session.on_gpu else None)
+    full = [1000 * call.wall * stages.batch for call in calls[stages.batch]] if stages and session.on_gpu else []
+    whole = sum_up_rounds(rounds, peak, full)
     bench = session.sum_up(
         loops=job.loops(frames),
         whole=whole,

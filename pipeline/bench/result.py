@@ -90,7 +90,9 @@ class Together(_Part):
 
 
 class Whole(_Part):
-    """The run. `drawn` and `written`: the age of a frame then, since it came out of the decoder."""
+    """The run. `drawn` and `written`: the age of a frame then, since it came out of the decoder. `gpu_ms`: of its
+    inferences, without copies; None on a CPU.
+    """
 
     frames: int
     fps: Spread
@@ -101,6 +103,7 @@ class Whole(_Part):
     written: Percentiles
     stages: tuple[Within, ...]
     peak_memory_bytes: int
+    frames_per_inference: Spread | None = None
 
 
 class Limit(_Part):

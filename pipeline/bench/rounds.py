@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bench.alone import Laps
 from pipeline.bench.calls import Call
 from pipeline.bench.efficiency import Cost, bound_efficiency
+from pipeline.bench.laps import Laps
 from pipeline.bench.result import Alone, Batch, Limit, Percentiles, Spread, Together, Whole, Within
 from pipeline.bench.spans import STAGES, ages, milliseconds
 from pipeline.bench.whole import Run
@@ -21,6 +21,7 @@ class Round:
     """What is kept of a run: times and ages in milliseconds, the spans are let go."""
 
     frames: int
+    inferences: int
     fps: float
     cpu_ms: float
     dropped: int
@@ -31,17 +32,22 @@ class Round:
     @classmethod
     def of(cls, run: Run) -> Round:
         times, drawn_N, written_N = milliseconds(run.spans), ages(run.spans, "draw"), ages(run.spans, "write")
-        return cls(run.frames, run.fps, run.cpu_ms, run.dropped, times, drawn_N, written_N)
+        inferences = sum(span.stage == "infer" for span in run.spans)
+        return cls(run.frames, inferences, run.fps, run.cpu_ms, run.dropped, times, drawn_N, written_N)
 
 
-def sum_up_rounds(rounds: Sequence[Round], peak: int, gpu_ms: Sequence[float] | None) -> Whole:
-    """The run of all rounds. `peak`: bytes; `gpu_ms`: of inference in each round, None on a CPU."""
+def sum_up_rounds(rounds: Sequence[Round], peak: int, inference_ms: Sequence[float]) -> Whole:
+    """The run of all rounds. `peak`: bytes; `inference_ms`: of one inference of a full batch on a GPU in each round, up
+    to which a run makes all batches; empty on a CPU.
+    """
+    gpu_ms = [ms * each.inferences / each.frames for ms, each in zip(inference_ms, rounds, strict=False)]
     seen = [stage for stage in STAGES if any(stage in each.times for each in rounds)]
     return Whole(
         frames=rounds[0].frames,
         fps=Spread.of([each.fps for each in rounds]),
         cpu_ms=Spread.of([each.cpu_ms for each in rounds]),
         gpu_ms=Spread.of(gpu_ms) if gpu_ms else None,
+        frames_per_inference=Spread.of([each.frames / max(1, each.inferences) for each in rounds]),
         dropped=sum(each.dropped for each in rounds),
         drawn=_percentiles(each.drawn_N for each in rounds),
         written=_percentiles(each.written_N for each in rounds),

@@ -89,7 +89,8 @@ def _whole(bench: Bench, whole: Whole) -> Table:
     stages = sum(stage.cpu_ms.median for stage in bench.alone)
     table.add_row("CPU ms a frame", f"{spread(whole.cpu_ms)}; its stages alone {number(stages)}")
     if whole.gpu_ms:
-        table.add_row("GPU ms a frame", f"{spread(whole.gpu_ms)}, without its copies")
+        had = f"; an inference had {spread(whole.frames_per_inference)} frames" if whole.frames_per_inference else ""
+        table.add_row("GPU ms a frame", f"{spread(whole.gpu_ms)}, without its copies{had}")
     for name, age in (("age when drawn, ms", whole.drawn), ("age when written, ms", whole.written)):
         table.add_row(name, "p50 {}, p95 {}, p99 {}".format(*percentiles(age)))
     table.add_row("dropped", str(whole.dropped))

@@ -14,7 +14,7 @@ from support.gpu import FakeDriver, use
 from support.models import tiny_classifier
 
 from pipeline import model, schedule
-from pipeline.bench import alone, job
+from pipeline.bench import alone, job, laps
 from pipeline.bench.alone import Stages
 from pipeline.bench.job import plan_job, synthetic_spec
 from pipeline.bench.measure import Plan, measure_clip
@@ -38,13 +38,13 @@ def test_looking_at_the_source_is_no_part_of_decoding(tmp_path: Path, monkeypatc
     path = tiny_classifier(tmp_path / "m.onnx")
     stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cpu", encode=False), OnnxModel(path, "cpu"))
     monkeypatch.setattr(job, "open_source", open_slowly)
-    for name in ("perf_counter", "process_time"):
-        monkeypatch.setattr(alone, name, lambda: clock.now)
-    laps = stages.measure(frames=6, seconds=1000)  # the clip twice
-    assert (laps.frames, clock.now) == (6, 202)
+    for module, name in ((alone, "perf_counter"), (laps, "perf_counter"), (laps, "process_time")):
+        monkeypatch.setattr(module, name, lambda: clock.now)
+    seen = stages.measure(frames=6, seconds=1000)  # the clip twice
+    assert (seen.frames, clock.now) == (6, 202)
     assert (
-        dict(laps.cpu)
-        == dict(laps.wall)
+        dict(seen.cpu)
+        == dict(seen.wall)
         == {"decode": 2, "resize": 0, "infer": 0, "results": 0, "draw": 0, "records": 0}
     )
 
@@ -54,10 +54,10 @@ def test_stages_take_the_frames_in_turn_block_by_block(tmp_path: Path, monkeypat
     path = tiny_classifier(tmp_path / "m.onnx")
     stages = Stages(plan_job("synthetic:64x48?frames=10", path, "cpu", encode=False), OnnxModel(path, "cpu"))
     seen = list[str]()
-    monkeypatch.setattr(alone.Laps, "lap", lambda laps, stage: seen.append(stage))
-    laps = stages.measure(frames=10, seconds=1000)
+    monkeypatch.setattr(laps.Laps, "lap", lambda _, stage: seen.append(stage))
+    measured = stages.measure(frames=10, seconds=1000)
     blocks = [[stage] * size for size in (4, 4, 2) for stage in ("decode", "resize", "infer", "draw", "records")]
-    assert laps.frames == 10
+    assert measured.frames == 10
     assert [stage for stage in seen if stage != "results"] == list(chain(*blocks))
 
 
@@ -74,7 +74,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = plan_job(synthetic_spec("64x48", 30), path, "cuda", encode=False)
     found, _ = measure_clip(job, Plan(rounds=2, seconds=0.2, batches=(1, 4)), lambda what: None)
-    assert [each.batch for each in found.batches] == [1, 4]
+    assert [each.batch for each in found.batches] == [1, 4, 8]  # 8: the run's
     assert all(each.copy_ms and each.copy_ms.median > 0 and each.ms.median > 0 for each in found.batches)
     assert found.limit is not None
     assert found.limit.share is None
@@ -82,7 +82,10 @@ def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.Capt
     assert found.whole is not None
     assert found.whole.gpu_ms is not None
     assert found.together is None
-    assert found.whole.gpu_ms.median == pytest.approx(min(each.ms.median for each in found.batches), rel=0.5)
+    assert found.whole.frames_per_inference is not None
+    full = zip(found.batches[-1].ms.rounds, found.whole.frames_per_inference.rounds, strict=True)
+    assert found.whole.gpu_ms.rounds == pytest.approx([8 * ms / frames for ms, frames in full])
+    assert 1 <= found.whole.frames_per_inference.min <= found.whole.frames_per_inference.max <= 8
     print_bench(found)
     printed = capsys.readouterr().out
     assert "copies, ms" in printed

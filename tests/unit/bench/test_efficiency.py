@@ -46,7 +46,8 @@ def test_each_round_is_held_against_its_own_stages():
     [
         ("infer", 5.0, 1.0, 16, "infer", 200),
         ("copy", 4.0, 1.0, 16, "copy", 250),
-        ("encode", 8.0, 8.0, 16, "encode", 125),
+        ("encode", 8.0, 8.0, 16, "encode", 1000 / 9),
+        ("draw", 8.0, 8.0, 16, "draw", 1000 / 9),
         ("decode", 10.0, 10.0, 16, "decode", 100),
         ("draw", 20.0, 20.0, 1, "the cores", 1000 / 22),
     ],
