@@ -79,11 +79,3 @@ def test_nothing_is_expected_where_an_item_waits_or_none_will_come() -> None:
         assert lane.expects(2.0, until=10.0)
         change(lane)
         assert not lane.expects(2.0, until=10.0)
-
-
-def test_of_a_file_nothing_is_expected() -> None:
-    lane: Lane[int] = Lane(newest=False, capacity=4)
-    for number in range(4):
-        lane.put(number, float(number))
-    lane.items.clear()
-    assert not lane.expects(4.0, until=10.0)
