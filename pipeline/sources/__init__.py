@@ -15,6 +15,7 @@ __all__ = ["Source", "open_source"]
 _LOG = logging.getLogger(__name__)
 _URL = re.compile(r"(?i)(rtsps?|https?)://")
 _CAMERA = "is a camera, and those are decoded on the CPU"
+_IMAGES = "is made of images, which are decoded on the CPU"
 
 
 def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder: str = "cpu") -> Source:
@@ -29,8 +30,8 @@ def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder:
 
     Args:
         decode_threads: for recorded video.
-        decoder: where to decode recorded video: `cpu`, `nvdec` or `auto`, see `VideoFile`. Cameras are
-            decoded on the CPU, synthetic pictures not at all.
+        decoder: where to decode recorded video: `cpu`, `nvdec` or `auto`, see `VideoFile`. Cameras and
+            images are decoded on the CPU, synthetic pictures not at all: `nvdec` is refused, `auto` says so.
 
     Raises:
         SourceError: it cannot be opened; the message says why and what to do.
@@ -38,14 +39,13 @@ def open_source(spec: str, stream: int = 0, *, decode_threads: int = 1, decoder:
     if spec.isdecimal():
         from pipeline.sources.live import Camera
 
-        camera = Camera(int(spec), stream)
-        return _on_cpu(camera, camera.name, _CAMERA, decoder)
+        return _on_cpu(Camera(int(spec), stream), _CAMERA, decoder)
     if _URL.match(spec):
         return _open_url(spec, stream, decode_threads, decoder)
     if spec.startswith("synthetic:"):
         from pipeline.sources.synthetic import open_synthetic
 
-        return _on_cpu(open_synthetic(spec, stream), spec, "is painted, not decoded", decoder)
+        return _on_cpu(open_synthetic(spec, stream), "is painted, not decoded", decoder)
     return _open_path(spec, stream, decode_threads, decoder)
 
 
@@ -54,19 +54,19 @@ def _open_url(url: str, stream: int, decode_threads: int, decoder: str) -> Sourc
 
     camera = Camera(url, stream)
     if not camera.recording:
-        return _on_cpu(camera, camera.name, _CAMERA, decoder)
+        return _on_cpu(camera, _CAMERA, decoder)
     from pipeline.sources.video import VideoFile
 
     camera.close()
     return VideoFile(url, stream, name=camera.name, decode_threads=decode_threads, decoder=decoder)
 
 
-def _on_cpu(source: Source, name: str, reason: str, decoder: str) -> Source:
+def _on_cpu(source: Source, reason: str, decoder: str) -> Source:
     if decoder == "nvdec":
         source.close()
-        raise SourceError(f"{name} {reason}: use --decoder cpu or auto")
+        raise SourceError(f"{source.name} {reason}: use --decoder cpu or auto")
     if decoder == "auto":
-        _LOG.warning("%s %s", name, reason)
+        _LOG.warning("%s %s", source.name, reason)
     return source
 
 
@@ -75,13 +75,15 @@ def _open_path(spec: str, stream: int, decode_threads: int, decoder: str) -> Sou
 
     path = Path(spec)
     if os.path.isdir(spec):
-        return Images(images_in(path), spec, stream)
-    if os.path.exists(spec):
-        if is_image(path):
-            return Images([image_at(path)], spec, stream)
-        from pipeline.sources.video import VideoFile
+        paths = images_in(path)
+    elif os.path.exists(spec):
+        if not is_image(path):
+            from pipeline.sources.video import VideoFile
 
-        return VideoFile(spec, stream, decode_threads=decode_threads, decoder=decoder)
-    if any(sign in spec for sign in "*?["):
-        return Images(images_matching(spec), spec, stream)
-    raise SourceError(f"{spec} does not exist: give a video, an image, a folder, a webcam number or a URL")
+            return VideoFile(spec, stream, decode_threads=decode_threads, decoder=decoder)
+        paths = [image_at(path)]
+    elif any(sign in spec for sign in "*?["):
+        paths = images_matching(spec)
+    else:
+        raise SourceError(f"{spec} does not exist: give a video, an image, a folder, a webcam number or a URL")
+    return _on_cpu(Images(paths, spec, stream), _IMAGES, decoder)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import av
+import cv2
 import numpy as np
 import pytest
 from support import clips
@@ -91,6 +92,20 @@ def test_a_synthetic_picture_is_not_decoded(caplog: pytest.LogCaptureFixture) ->
         open_source(spec, decoder="nvdec")
     open_source(spec, decoder="auto")
     assert caplog.messages == [f"{spec} is painted, not decoded"]
+    open_source(spec)
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("name", ["a.png", "", "*.png"], ids=["one", "folder", "pattern"])
+def test_images_are_decoded_on_the_cpu(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    spec = str(tmp_path / name)
+    reason = f"{spec} is made of images, which are decoded on the CPU"
+    with pytest.raises(SourceError) as caught:
+        open_source(spec, decoder="nvdec")
+    assert str(caught.value) == f"{reason}: use --decoder cpu or auto"
+    assert open_source(spec, decoder="auto").media.frames == 1
+    assert caplog.messages == [reason]
     open_source(spec)
     assert len(caplog.messages) == 1
 
