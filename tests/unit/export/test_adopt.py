@@ -244,6 +244,53 @@ def test_resize_options(make_network, labels, tmp_path) -> None:
     assert adopt(path, tmp_path / "m.onnx", stretch).resize.crop_pct == 1.0
 
 
+# Rewrites
+
+DISTRIBUTIONS = """<ir_version: 8, opset_import: ["": 17]>
+net (float[B, 3, 64, 64] images) => (float[B, 7, 84] output0)
+<int64[3] flat = {0, 67, -1}, int64[2] parts = {64, 3}, int64[4] sides = {0, 4, 16, 84}, int64[3] boxes = {0, 4, 84}> {
+    pool8 = AveragePool <kernel_shape = [8, 8], strides = [8, 8]> (images)
+    pool16 = AveragePool <kernel_shape = [16, 16], strides = [16, 16]> (images)
+    pool32 = AveragePool <kernel_shape = [32, 32], strides = [32, 32]> (images)
+    map8 = Conv (pool8, weight)
+    map16 = Conv (pool16, weight)
+    map32 = Conv (pool32, weight)
+    flat8 = Reshape (map8, flat)
+    flat16 = Reshape (map16, flat)
+    flat32 = Reshape (map32, flat)
+    levels = Concat <axis = 2> (flat8, flat16, flat32)
+    logits, classes = Split <axis = 1> (levels, parts)
+    bins = Reshape (logits, sides)
+    turned = Transpose <perm = [0, 2, 1, 3]> (bins)
+    shares = Softmax <axis = 1> (turned)
+    mean = Conv (shares, numbers)
+    distances = Reshape (mean, boxes)
+    scores = Sigmoid (classes)
+    output0 = Concat <axis = 1> (distances, scores)
+}"""
+
+
+def test_the_softmax_of_a_yolov8_is_rewritten_and_its_boxes_stay(labels, run, frames, tmp_path, monkeypatch) -> None:
+    model = onnx.parser.parse_model(DISTRIBUTIONS)
+    weight = np.random.default_rng(5).uniform(-3, 3, (67, 3, 1, 1)).astype(np.float32)
+    numbers = np.arange(16, dtype=np.float32).reshape(1, 16, 1, 1)
+    tensors = (onnx.numpy_helper.from_array(value, name) for value, name in ((weight, "weight"), (numbers, "numbers")))
+    model.graph.initializer.extend(tensors)
+    onnx.save(model, tmp_path / "foreign.onnx")
+    options = Options(family="yolov8", labels=labels(3))
+    adopt(tmp_path / "foreign.onnx", tmp_path / "m.onnx", options)
+    monkeypatch.setattr("export.adopt.split_softmax", lambda model: None)
+    adopt(tmp_path / "foreign.onnx", tmp_path / "as_it_was.onnx", options)
+
+    made, before = (onnx.load(tmp_path / name).graph.node for name in ("m.onnx", "as_it_was.onnx"))
+    assert "Softmax" in [node.op_type for node in before]
+    assert "Softmax" not in [node.op_type for node in made]
+    found, expected = (run(tmp_path / name, frames) for name in ("m.onnx", "as_it_was.onnx"))
+    assert np.ptp(expected["boxes"]) > 1
+    for name in ("boxes", "scores", "labels"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-5)
+
+
 # Errors
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import parser
+from onnx import helper, numpy_helper, parser
 from onnxruntime import InferenceSession
 
 from export.rewrites import split_softmax
@@ -20,6 +20,25 @@ def graph_of(nodes: str, opset: int = 18, outputs: str = "float[B, 1, H, W] y") 
         f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[B, 4, H, W] x) => ({outputs}) {WEIGHTS} {{ {nodes} }}'
     )
     return parser.parse_model(text)
+
+
+def graph_over(channels: int, groups: int = 1, weight: str = "initializer") -> onnx.ModelProto:
+    """A Softmax over so many channels, and a convolution, whose weight is an `initializer`, a `node` or an `input`."""
+    shape = (groups, channels // groups, 1, 1)
+    inputs = f"float[B, {channels}, H, W] x" + (f", float{list(shape)} w" if weight == "input" else "")
+    model = parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 18]> g ({inputs}) => (float[B, {groups}, H, W] y) {{
+            s = Softmax <axis = 1> (x)
+            y = Conv <group = {groups}> (s, w)
+        }}"""
+    )
+    tensor = numpy_helper.from_array(np.arange(channels, dtype=np.float32).reshape(shape), "w")
+    if weight == "initializer":
+        model.graph.initializer.append(tensor)
+    if weight == "node":
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], value=tensor))
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def operators(model: onnx.ModelProto) -> list[str]:
@@ -59,3 +78,23 @@ def test_another_softmax_stays(nodes: str, outputs: str) -> None:
     before = operators(model)
     split_softmax(model)
     assert operators(model) == before
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "weight", "stays"),
+    [
+        (16, 1, "initializer", False),
+        (64, 1, "initializer", False),
+        (16, 1, "node", False),
+        (16, 16, "initializer", False),
+        (16, 1, "input", True),
+        (256, 1, "initializer", True),
+        (256, 256, "initializer", True),
+    ],
+)
+def test_a_softmax_over_many_channels_or_nobody_knows_how_many_stays(
+    channels: int, groups: int, weight: str, stays: bool
+) -> None:
+    model = graph_over(channels, groups, weight)
+    split_softmax(model)
+    assert ("Softmax" in operators(model)) == stays
