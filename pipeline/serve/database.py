@@ -179,7 +179,8 @@ def _insist(driver: Any, statement: str) -> None:
             driver.execute(statement).fetchall()
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # of any kind: the low byte of an extended code
+            if not busy or time.monotonic() > until:
                 raise
             time.sleep(0.01)
 
