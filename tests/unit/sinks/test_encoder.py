@@ -77,12 +77,10 @@ def start_of(frames: int, cpu: Clock, seconds: float, image: Image | None = None
     ("seconds", "preset"),
     [(0.0, "ultrafast"), (0.019, "ultrafast"), (0.021, "superfast"), (0.039, "superfast"), (0.041, "veryfast")],
 )
-def test_the_slowest_preset_that_takes_less_than_a_fifth_although_it_costs_twice_as_much_beside_a_run(
+def test_the_slowest_preset_is_taken_that_adds_a_tenth_to_the_cpu_time_of_a_frame_at_most(
     seconds: float, preset: str, cpu: Clock, trials: list[str]
 ) -> None:
     assert Effort().find(start_of(12, cpu, seconds)) == preset
-    spent = 2 * COSTS[preset]
-    assert preset == "ultrafast" or spent / (spent + seconds) < 0.2
 
 
 def test_no_preset_is_taken_that_costs_more_and_makes_files_no_smaller(cpu: Clock, trials: list[str]) -> None:
