@@ -42,8 +42,24 @@ def test_the_memory_of_a_gpu_is_told_where_there_is_one(memory, told, capsys):
     print_bench(bench)
     texts = (capsys.readouterr().out, Page(render(bench, SPANS)).text)
     for text in texts:
-        assert ("GPU memory in use" in text) == told
-        assert ("3072 MiB" in text) == told
+        assert text.count("GPU memory in use") == told
+        assert text.count("3072 MiB") == told
+
+
+def test_the_page_of_streams_tells_the_memory_of_a_gpu_too():
+    bench = streams_bench({1: True}, conditions=quiet(gpu_memory_bytes=3 * 2**30))
+    assert "GPU memory in use 3072 MiB at most" in Page(render(bench, SPANS)).text
+
+
+@pytest.mark.parametrize(
+    ("device", "shared", "copies"), [("cpu", "all stages;", False), ("cuda", "all stages but inference;", True)]
+)
+def test_the_efficiency_is_explained_as_it_is_on_the_device(device, shared, copies):
+    bench = clip_bench()
+    bench = bench.model_copy(update={"model": bench.model.model_copy(update={"device": device})})
+    text = Page(render(bench, SPANS)).text
+    assert f"the cores, which share the CPU time of {shared}" in text
+    assert ("the GPU, whose copies and inferences run side by side" in text) == copies
 
 
 def test_streams_begin_with_the_answer():
