@@ -51,6 +51,7 @@ class Channel(Generic[T, R]):
         self._results: dict[int, list[R]] = {}
         self._taken = 0  # tickets given to workers
         self._given = 0  # tickets whose results went to the consumer
+        self._since: float | None = None  # what could be taken waits for others since then, whichever worker saw it
         self._cancelled = False
         self._failure: BaseException | None = None
         self._threads: list[threading.Thread] = []  # noqa: TID251
@@ -192,21 +193,21 @@ class Channel(Generic[T, R]):
                     self._result_ready.notify()
 
     def _next_job(self, batch: int, ahead: int, wait: float) -> tuple[int, list[T]] | None:
-        until: float | None = None  # what was found waits for others until then
         with self._lock:
             while not self._cancelled:
                 pause = _POLL
                 waiting = any(lane.items for lane in self._lanes)
                 if waiting and self._taken - self._given < ahead:
-                    until = _now() + wait if until is None else until
-                    pause = self._pause(batch, until)
+                    self._since = _now() if self._since is None else self._since
+                    pause = self._pause(batch, self._since + wait)
                     if not pause:
                         items = self._take(batch)
                         self._taken += 1
+                        self._since = None
                         self._room_in_lane.notify_all()
                         return self._taken - 1, items
                 else:
-                    until = None
+                    self._since = None
                     if not waiting and self._exhausted():
                         break
                 self._work_to_do.wait(pause)

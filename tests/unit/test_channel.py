@@ -192,9 +192,11 @@ def test_a_batch_takes_what_is_there() -> None:
 
 
 class Reel:
-    """A file that gives an item when the test says so."""
+    """A file that gives an item when the test says so, to three workers that take up to four and wait for 5 s."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(channel_module, "_now", lambda: self.now)
         self._items: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self.batches: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
         self._consumer = threading.Thread(target=self._consume)
@@ -203,11 +205,15 @@ class Reel:
     def _consume(self) -> None:
         with Channel[int, int](threading.Event(), capacity=8) as channel:
             channel.feed(lambda stop: iter(self._items.get, None), newest=False)
-            list(channel.process([lambda items: self.batches.put(items) or items] * 3, batch=4, wait=PATIENCE))
+            list(channel.process([lambda items: self.batches.put(items) or items] * 3, batch=4, wait=5.0))
 
     def give(self, *items: int | None) -> None:
         for item in items:
             self._items.put(item)
+
+    def nothing_is_taken(self) -> bool:
+        time.sleep(0.02)  # a worker that does not wait takes it meanwhile
+        return self.batches.empty()
 
     def end(self) -> None:
         self.give(None)
@@ -216,20 +222,34 @@ class Reel:
 
 
 @pytest.fixture
-def reel() -> Iterator[Reel]:
-    made = Reel()
+def reel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reel]:
+    made = Reel(monkeypatch)
     yield made
     made.end()
 
 
 def test_frames_of_a_file_wait_for_a_full_batch_though_other_workers_are_idle(reel: Reel) -> None:
     reel.give(0, 1, 2)
-    time.sleep(0.02)  # a worker that does not wait takes them meanwhile
-    assert reel.batches.empty()
+    assert reel.nothing_is_taken()
     reel.give(3, 4)
     assert reel.batches.get(timeout=PATIENCE) == [0, 1, 2, 3]
-    time.sleep(0.02)
-    assert reel.batches.empty()
+    assert reel.nothing_is_taken()
+
+
+def test_the_wait_begins_anew_for_all_workers_when_one_has_taken_a_batch(reel: Reel) -> None:
+    reel.give(0, 1, 2)
+    assert reel.nothing_is_taken()  # but seen, by each of them
+    reel.give(3)
+    assert reel.batches.get(timeout=PATIENCE) == [0, 1, 2, 3]
+    reel.now = 4.0
+    reel.give(4)
+    assert reel.nothing_is_taken()
+    reel.now = 6.0
+    reel.give(5)
+    assert reel.nothing_is_taken()
+    reel.now = 9.1
+    reel.give(6)
+    assert reel.batches.get(timeout=PATIENCE) == [4, 5, 6]
 
 
 def test_the_last_frames_of_a_file_wait_for_nothing(reel: Reel) -> None:
