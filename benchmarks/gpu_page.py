@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 
 import gpu_rates
-from gpu_rates import in_flight, rate, ratio, table
-from pages import BESIDE, spread, write_between
+from gpu_rates import in_flight, rate, ratio
+from pages import BESIDE, grouped, paragraphs, spread, table, write_between
 
 from pipeline.bench.result import KIND as BENCH
 from pipeline.bench.result import Bench
@@ -42,21 +42,21 @@ def to_parts(results):
 def to_gains(measured):
     """Of all networks, in batches as a run makes them: what NHWC brings, and the rate of a whole run."""
     parts = []
-    for line, group in _grouped(measured, lambda told: gpu_rates.describe(told["machine"], told["versions"])):
+    for line, group in grouped(measured, lambda told: gpu_rates.describe(told["machine"], told["versions"])):
         plan = gpu_rates.default_plan(group[0])
         pairs = list(chain.from_iterable(gpu_rates.networks(told, plan.batch) for told in group))
         if pairs:
             parts += [f"{line} Batch {plan.batch}.", _gains(pairs, f"{gpu_rates.UNTOUCHED}, {plan.workers} in flight")]
-    return _join(parts)
+    return paragraphs(parts)
 
 
 def to_video(benches):
     """Of runs that `onsight bench` has measured."""
     parts = []
-    for line, group in _grouped(benches, _describe_clip):
+    for line, group in grouped(benches, _describe_clip):
         parts += [line, table(RUN, map(_run, group))]
     parts += ["\n".join(f"- {_title(each)}: {'; '.join(each.warnings)}" for each in benches if each.warnings)]
-    return _join(parts)
+    return paragraphs(parts)
 
 
 def _gains(pairs, whole):
@@ -112,18 +112,6 @@ def _title(bench):
     parts += ["CUDA graph"] if bench.cuda_graph else []
     parts += ["NHWC"] if bench.nhwc else []
     return ", ".join(parts)
-
-
-def _grouped(items, describe):
-    """Those of one machine go into one table."""
-    groups = {}
-    for each in items:
-        groups.setdefault(describe(each), []).append(each)
-    return groups.items()
-
-
-def _join(parts):
-    return "".join(f"{part}\n\n" for part in parts if part).removesuffix("\n")
 
 
 def main():

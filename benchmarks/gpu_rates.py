@@ -5,7 +5,7 @@ import statistics
 from itertools import chain
 from typing import NamedTuple
 
-from pages import spread
+from pages import paragraphs, spread, table, verdict
 
 from pipeline.bench.result import Machine
 from pipeline.schedule import plan
@@ -47,7 +47,7 @@ def to_markdown(told):
         )
         parts.append(table([f"batch {batch}", "mark", *titles], _against_marks(columns, ways, usual)))
     parts.append("\n".join(_left_out(told)))
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return paragraphs(parts)
 
 
 def describe(machine, versions):
@@ -102,12 +102,7 @@ def ratio(ours, theirs, mark=None):
     if not ours or not theirs:
         return ""
     ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    reached = mark is not None and statistics.median(ratios) >= mark
-    return spread(ratios, ".2f") + ("" if mark is None else ", reached" if reached else ", missed")
-
-
-def table(header, rows):
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+    return spread(ratios, ".2f") + (f", {verdict(ratios, mark)}" if mark is not None else "")
 
 
 def _batches(told):

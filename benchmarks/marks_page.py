@@ -1,9 +1,10 @@
 """What `marks.py` has measured, as a page says it: medians with their spread, beside the marks."""
 
 import statistics
+from itertools import chain
 
 import throughput
-from pages import BESIDE, spread
+from pages import list_versions, paragraphs, spread, table, verdict
 
 FASTER = {  # at least so many times as fast as a rival
     ("YOLOv8n", "ultralytics"): 1.8,
@@ -31,8 +32,7 @@ RIVALS = {
 
 def to_markdown(told):
     cases = told["cases"]
-    parts = (_describe(told), _compare(cases), _weigh(cases), _profile(cases), _warn(cases))
-    return "\n\n".join(filter(None, map("\n".join, parts))) + "\n"
+    return paragraphs((_describe(told), _compare(cases), _weigh(cases), _profile(cases), _warn(cases)))
 
 
 def _describe(told):
@@ -41,70 +41,65 @@ def _describe(told):
     for case in cases:
         for result in case["rounds"][0].values():
             versions = {**result.get("versions", {}), **versions}
-    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()) if not name.startswith(BESIDE))
-    yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores; {named}."
-    yield f"Clips of {told['seconds']:g} s or more, {told['count']} rounds in turn: medians, lowest and highest."
+    where = f"{told['made']}, {machine['cpu']}, {machine['cores']} cores; {list_versions(versions)}."
+    rounds = f"{told['count']} rounds in turn: medians, lowest and highest"
+    return f"{where}\nClips of {told['seconds']:g} s or more, {rounds}."
 
 
 def _compare(cases):
-    yield "| network, clip | Onsight, fps | beside | its fps | Onsight is faster by | its stages allow | mark | |"
-    yield "|---|---|---|---|---|---|---|---|"
+    told = ("Onsight, fps", "beside", "its fps", "Onsight is faster by", "its stages allow")
+    rows = []
     for title, case in cases.items():
         rates = throughput.to_rates(case["rounds"])
         ours = rates.pop("onsight")
         for rival, theirs in rates.items():
             times = [one / other for one, other in zip(ours, theirs, strict=True)]
-            mark = FASTER.get((title, rival))
-            wanted = f"{mark:g} × | {_met(statistics.median(times) >= mark)}" if mark else "|"
-            speeds = f"{spread(ours, '.1f')} | {RIVALS[rival]} | {spread(theirs, '.1f')}"
             allowed = f"{case['bench']['limit']['fps']['median'] / statistics.median(theirs):.2f} ×"
-            yield f"| {title}, {case['clip']} | {speeds} | {spread(times, '.2f', ' ×')} | {allowed} | {wanted} |"
+            speeds = (spread(ours, ".1f"), RIVALS[rival], spread(theirs, ".1f"))
+            mark = FASTER.get((title, rival))
+            judged = (f"{mark:g} ×", verdict(times, mark)) if mark else ("", "")
+            rows.append((f"{title}, {case['clip']}", *speeds, spread(times, ".2f", " ×"), allowed, *judged))
+    return table(("network, clip", *told, "mark", ""), rows)
 
 
 def _weigh(cases):
     marks = (f"efficiency ≥ {EFFICIENCY}", f"overhead ≤ {OVERHEAD:.0%}", f"encoding ≤ {ENCODING:.0%}")
-    yield f"| network | {' | | '.join(marks)} | | preset |"
-    yield "|---|---|---|---|---|---|---|---|"
+    rows = []
     for title, case in cases.items():
         efficiency = case["bench"]["efficiency"]["rounds"]
         overhead = [_beside(each) for each in case["records"]]
         encoding = [each["stages"]["write"] / each["cpu"] for each in case["labelled"]]
         presets = ", ".join(sorted({each["preset"] for each in case["labelled"]}))
-        cells = [
-            spread(efficiency, ".3f"),
-            _met(statistics.median(efficiency) >= EFFICIENCY),
-            spread(overhead, ".1%"),
-            _met(statistics.median(overhead) <= OVERHEAD),
-            spread(encoding, ".1%"),
-            _met(statistics.median(encoding) <= ENCODING),
-            presets,
-        ]
-        yield f"| {title} | {' | '.join(cells)} |"
+        judged = (
+            (spread(efficiency, ".3f"), verdict(efficiency, EFFICIENCY)),
+            (spread(overhead, ".1%"), verdict(overhead, OVERHEAD, at_least=False)),
+            (spread(encoding, ".1%"), verdict(encoding, ENCODING, at_least=False)),
+        )
+        rows.append((title, *chain.from_iterable(judged), presets))
+    return table(("network", *chain.from_iterable((mark, "") for mark in marks), "preset"), rows)
 
 
 def _profile(cases):
     """Where the CPU time of a frame goes that the stages do not take when they are alone."""
-    yield f"| network | CPU ms a frame | {' | '.join(PROFILE)} | else | sum | |"
-    yield f"|---|---|{'---|' * len(PROFILE)}---|---|---|"
+    rows = []
     for title, case in cases.items():
         bench = case["bench"]
         costs = {each["name"]: each["cpu_ms"]["median"] for each in bench["alone"]}
         alone = [sum(costs[stage] for stage in stages) for stages in PROFILE.values()]
-        yield _row(title, f"stages alone, {bench['preset']}", (*alone, 0, sum(alone)), "")
+        rows.append(_row(title, f"stages alone, {bench['preset']}", (*alone, 0, sum(alone)), ""))
         alike = [each for each in case["labelled"] if each["preset"] == bench["preset"]] or case["labelled"]
         where = f"in the run, rounds with {', '.join(sorted({each['preset'] for each in alike}))}: {len(alike)}"
-        yield _row("", where, map(statistics.median, zip(*map(_split, alike), strict=True)), _sharing(bench))
+        rows.append(_row("", where, map(statistics.median, zip(*map(_split, alike), strict=True)), _sharing(bench)))
+    return table(("network", "CPU ms a frame", *PROFILE, "else", "sum", ""), rows)
 
 
 def _warn(cases):
-    for title, case in cases.items():
-        for warning in case["bench"]["warnings"]:
-            yield f"- {title}, `onsight bench`: {warning}"
+    warnings = ((title, warning) for title, case in cases.items() for warning in case["bench"]["warnings"])
+    return "\n".join(f"- {title}, `onsight bench`: {warning}" for title, warning in warnings)
 
 
 def _row(title, where, milliseconds, note):
-    cells = " | ".join(f"{each:.2f}" for each in milliseconds)
-    return f"| {title} | {where} | {cells} | {note} |"
+    return title, where, *(f"{each:.2f}" for each in milliseconds), note
 
 
 def _split(shares):
@@ -129,7 +124,3 @@ def _beside(shares):
     """The part of the CPU time that is neither the decoder's nor the model's."""
     stages = shares["stages"]
     return 1 - (stages["decode"] + stages["recognise"]) / shares["cpu"]
-
-
-def _met(reached):
-    return "reached" if reached else "missed"

@@ -51,7 +51,7 @@ def test_each_speed_is_held_against_its_mark(title, rival, by, verdict):
 
 def test_the_median_round_decides_and_the_spread_is_told():
     (speed, *_) = page(times=[1.0, 1.3, 3.0])
-    assert speed[4:] == ["1.30 × (1.00 – 3.00)", "2.50 ×", "1.3 ×", "reached"]
+    assert speed[4:] == ["1.30 × (1.00 – 3.00)", "2.50 ×", "1.3 ×", "reached, within the spread"]
 
 
 def test_a_rival_without_a_mark_is_shown_without_a_verdict():
@@ -62,7 +62,7 @@ def test_a_rival_without_a_mark_is_shown_without_a_verdict():
 @pytest.mark.parametrize(("rounds", "verdict"), [((0.5, 0.92, 1.0), "reached"), ((0.5, 0.919, 1.0), "missed")])
 def test_efficiency(rounds, verdict):
     (_, weighed, _, _) = page(efficiency=rounds)
-    assert weighed[1:3] == [f"{rounds[1]:.3f} (0.500 – 1.000)", verdict]
+    assert weighed[1:3] == [f"{rounds[1]:.3f} (0.500 – 1.000)", f"{verdict}, within the spread"]
 
 
 @pytest.mark.parametrize(("recognise", "told", "verdict"), [(7.75, "2.5%", "reached"), (7.6, "4.0%", "missed")])

@@ -1,9 +1,44 @@
 import pytest
-from pages import spread, write_between
+from pages import grouped, list_versions, paragraphs, spread, table, verdict, write_between
 
 
 def test_a_median_with_the_lowest_and_the_highest():
     assert spread([3, 1, 2, 9], ".1f", " fps") == "2.5 fps (1.0 – 9.0)"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "at_least", "expected"),
+    [
+        ([3, 3, 3], True, "reached"),
+        ([3, 4, 5], True, "reached"),
+        ([2, 3, 4], True, "reached, within the spread"),
+        ([1, 2, 3], True, "missed, within the spread"),
+        ([1, 2, 2], True, "missed"),
+        ([3, 3, 3], False, "reached"),
+        ([2, 3, 4], False, "reached, within the spread"),
+        ([3, 4, 5], False, "missed, within the spread"),
+        ([4, 5, 6], False, "missed"),
+    ],
+)
+def test_the_median_reaches_the_mark_of_three_and_other_rounds_may_not(rounds, at_least, expected):
+    assert verdict(rounds, 3, at_least) == expected
+
+
+def test_versions_of_what_comes_with_a_package_are_left_out():
+    assert list_versions({"numpy": "2", "libavcodec": "62", "av": "18", "nvidia-cublas": "13"}) == "av 18, numpy 2"
+
+
+def test_a_table():
+    assert table(("a", "b"), [("1", ""), ("2", "3")]) == "| a | b |\n| --- | --- |\n| 1 |  |\n| 2 | 3 |"
+
+
+def test_paragraphs_that_are_empty_are_left_out():
+    assert paragraphs(["one\nline", "", "two"]) == "one\nline\n\ntwo\n"
+    assert paragraphs([""]) == ""
+
+
+def test_items_that_are_described_alike_are_one_group():
+    assert dict(grouped([1, 2, 3], lambda number: number % 2)) == {1: [1, 3], 0: [2]}
 
 
 def test_what_lies_between_the_markers_is_replaced(tmp_path):
