@@ -54,11 +54,12 @@ def _compare(cases):
         ours = rates.pop("onsight")
         for rival, theirs in rates.items():
             times = [one / other for one, other in zip(ours, theirs, strict=True)]
-            allowed = f"{case['bench']['limit']['fps']['median'] / statistics.median(theirs):.2f} ×"
+            allowed = [fps / statistics.median(theirs) for fps in case["bench"]["limit"]["fps"]["rounds"]]
             speeds = (spread(ours, ".1f"), RIVALS[rival], spread(theirs, ".1f"))
             mark = FASTER.get((title, rival))
             judged = (f"{mark:g} ×", verdict(times, mark)) if mark else ("", "")
-            rows.append((f"{title}, {case['clip']}", *speeds, spread(times, ".2f", " ×"), allowed, *judged))
+            ratios = (spread(each, ".2f", " ×") for each in (times, allowed))
+            rows.append((f"{title}, {case['clip']}", *speeds, *ratios, *judged))
     return table(("network, clip", *told, "mark", ""), rows)
 
 
