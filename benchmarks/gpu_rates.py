@@ -12,7 +12,8 @@ from pipeline.schedule import plan
 
 KIND = "onsight gpu benchmark"
 SHARE = 0.95  # of the rate of bare ONNX Runtime, at least
-FASTER = 1.0  # times as fast as the fastest torch.compile, at least
+FASTER = 1.0  # times as fast as torch.compile, at least
+GRAPHED = ("reduce-overhead", "max-autotune")  # modes of torch.compile that record CUDA graphs
 
 BARE, SLOT, PIPELINE, COMPILED = "bare, on the GPU", "slot", "pipeline", "torch.compile"
 UNTOUCHED = f"{PIPELINE}, nothing to resize"
@@ -26,13 +27,14 @@ SAID = {  # how the tables begin what `gpu.py` begins so
 
 
 class Column(NamedTuple):
-    """A network in one layout. `rounds`: frames a second of each way to infer, None of one that failed. `rival`: those
-    of the fastest torch.compile, where that was measured.
+    """A network in one layout, and the size of its frames. `rounds`: frames a second of each way to infer, None of one
+    that failed. `rivals`: those of torch.compile by its modes, where it was measured.
     """
 
     title: str
+    size: str
     rounds: dict
-    rival: list | None
+    rivals: dict
 
 
 def to_markdown(told):
@@ -45,7 +47,8 @@ def to_markdown(told):
         parts.append(
             table([f"batch {batch}, frames/s, {most_rounds(columns)} rounds", *titles], _rates(columns, ways, usual))
         )
-        parts.append(table([f"batch {batch}", "mark", *titles], _against_marks(columns, ways, usual)))
+        rows = chain(_against_bare(columns, ways, usual), _against_compiled(columns, ways, usual))
+        parts.append(table([f"batch {batch}", "mark", *titles], rows))
     parts.append("\n".join(_left_out(told)))
     return paragraphs(parts)
 
@@ -64,7 +67,7 @@ def default_plan(told):
 
 
 def has_rival(told):
-    return any(column.rival for batch in _batches(told) for pair in networks(told, batch) for column in pair)
+    return any(column.rivals for batch in _batches(told) for pair in networks(told, batch) for column in pair)
 
 
 def networks(told, batch):
@@ -72,10 +75,13 @@ def networks(told, batch):
     for name, part in told.items():
         stem, _, number = name.rpartition(", batch ")
         if stem and int(number) == batch:
-            precision = told.get(f"{stem}: file", {}).get("precision")
-            title = f"`{stem}`, {precision}" if precision else f"`{stem}`"
-            rival = _fastest(found["rounds"] for way, found in part["fps"].items() if way.startswith(COMPILED))
-            yield Column(title, _rounds(part, False), rival), Column(f"{title}, NHWC", _rounds(part, True), rival)
+            facts = told.get(f"{stem}: file", {})
+            title, size = f"`{stem}`", " × ".join(map(str, facts.get("input", ())))
+            title += f", {facts['precision']}" if facts.get("precision") else ""
+            fps = part["fps"].items()
+            rivals = {way.rpartition(", ")[2]: found["rounds"] for way, found in fps if way.startswith(COMPILED)}
+            plain, nhwc = (_rounds(part, nhwc) for nhwc in (False, True))
+            yield Column(title, size, plain, rivals), Column(f"{title}, NHWC", size, nhwc, rivals)
 
 
 def ways_of(columns):
@@ -118,37 +124,61 @@ def _rounds(part, nhwc):
     return rounds
 
 
-def _fastest(ways):
-    return max(filter(None, ways), key=statistics.median, default=None)
-
-
 def _rates(columns, ways, usual):
     for way in ways:
         yield _say(way, usual), *(rate(column, way) for column in columns)
 
 
-def _against_marks(columns, ways, usual):
-    """Of all of Onsight to bare ONNX Runtime in the same column, and of what is fastest to the fastest of PyTorch."""
+def _against_bare(columns, ways, usual):
+    """All of Onsight to bare ONNX Runtime in the same column."""
     for way in ways:
         if way.startswith(PIPELINE):
             mark = SHARE if way == f"{UNTOUCHED}, {usual} in flight" else None
             cells = [ratio(column.rounds.get(way), column.rounds.get(BARE), mark) for column in columns]
             yield f"{_say(way, usual)} ÷ bare ONNX Runtime", f"≥ {mark:g}" if mark else "", *cells
-    whole = f"{UNTOUCHED}, {usual} in flight"
-    ours = {f"the fastest of {SAID[each]}": each for each in (BARE, SLOT)} | {_say(whole, usual): whole}
-    for words, beginning in ours.items():
+
+
+def _against_compiled(columns, ways, usual):
+    """What is fastest to the fastest of PyTorch, which has one batch in flight; and like to like."""
+    whole, alike = f"{UNTOUCHED}, {usual} in flight", f"{SLOT}, 1 in flight, CUDA graph"
+    modes = list(dict.fromkeys(mode for column in columns for mode in column.rivals))
+    graphed = [mode for mode in modes if mode in GRAPHED]
+    contests = [
+        (f"the fastest of {SAID[BARE]}", BARE, "the fastest `torch.compile`", modes, None),
+        (f"the fastest of {SAID[SLOT]}", SLOT, "the fastest `torch.compile`", modes, FASTER),
+        (f"one batch in flight, CUDA graphs, in both: {SAID[SLOT]}", alike, "`torch.compile`", graphed, FASTER),
+        (_say(whole, usual), whole, "the fastest `torch.compile`", modes, None),
+    ]
+    for ours, beginning, theirs, allowed, mark in contests:
         chosen = [way for way in ways if way.startswith(beginning)]
-        fastest = (_fastest(column.rounds.get(way) for way in chosen) for column in columns)
-        mark = FASTER if beginning == SLOT else None
-        cells = [ratio(rounds, column.rival, mark) for rounds, column in zip(fastest, columns, strict=True)]
+        cells = [_contest(column, chosen, allowed, mark) for column in columns]
         if any(cells):
-            yield f"{words} ÷ the fastest `torch.compile`", f"≥ {mark:g}" if mark else "", *cells
+            yield f"{ours} ÷ {theirs}", f"≥ {mark:g}" if mark else "", *cells
+
+
+def _contest(column, ways, modes, mark):
+    """The fastest of the ways to the fastest of the modes, by their names."""
+    way, ours = _fastest(column.rounds, ways)
+    mode, theirs = _fastest(column.rivals, modes)
+    if not ours or not theirs:
+        return ""
+    name = way.removeprefix(_kind(way)).removeprefix(", nothing to resize").removeprefix(", ")
+    return f"{ratio(ours, theirs, mark)}: {name or 'I/O binding'} ÷ {mode}"
+
+
+def _fastest(rounds, names):
+    found = [(name, rounds[name]) for name in names if rounds.get(name)]
+    return max(found, key=lambda each: statistics.median(each[1]), default=(None, None))
 
 
 def _say(way, usual):
-    beginning = next((each for each in SAID if way.startswith(each)), "")
+    beginning = _kind(way)
     said = SAID.get(beginning, "") + way.removeprefix(beginning)
     return said.replace(f", {usual} in flight", f", {usual} in flight (the default)")
+
+
+def _kind(way):
+    return next((each for each in SAID if way.startswith(each)), "")
 
 
 def _left_out(told):
