@@ -3,16 +3,15 @@
     uv run benchmarks/gpu_page.py FILE.json ... --write docs/platforms.md
 
 Files of `gpu.py` with PyTorch beside the network (`--network`) are shown with all their figures. Of the networks of all
-its files a table tells what NHWC brings, and how much of the rate of inference a whole run has.
+its files tables tell whether a whole run keeps up with bare ONNX Runtime, and what NHWC brings.
 """
 
 import argparse
 import json
-from itertools import chain
 from pathlib import Path
 
+import gpu_networks
 import gpu_rates
-from gpu_rates import in_flight, rate, ratio
 from pages import BESIDE, grouped, paragraphs, spread, table, write_between
 
 from pipeline.bench.result import KIND as BENCH
@@ -36,18 +35,8 @@ def to_parts(results):
     measured = [each for each in results if each["kind"] == gpu_rates.KIND]
     benches = [Bench.model_validate(each) for each in results if each["kind"] == BENCH]
     compared = [gpu_rates.to_markdown(each) for each in measured if gpu_rates.has_rival(each)]
-    return {"gpu": "\n".join(compared), "gpu-networks": to_gains(measured), "gpu-video": to_video(benches)}
-
-
-def to_gains(measured):
-    """Of all networks, in batches as a run makes them: what NHWC brings, and the rate of a whole run."""
-    parts = []
-    for line, group in grouped(measured, lambda told: gpu_rates.describe(told["machine"], told["versions"])):
-        plan = gpu_rates.default_plan(group[0])
-        pairs = list(chain.from_iterable(gpu_rates.networks(told, plan.batch) for told in group))
-        if pairs:
-            parts += [f"{line} Batch {plan.batch}.", _gains(pairs, f"{gpu_rates.UNTOUCHED}, {plan.workers} in flight")]
-    return paragraphs(parts)
+    networks = gpu_networks.to_markdown(measured)
+    return {"gpu": "\n".join(compared), "gpu-networks": networks, "gpu-video": to_video(benches)}
 
 
 def to_video(benches):
@@ -57,27 +46,6 @@ def to_video(benches):
         parts += [line, table(RUN, map(_run, group))]
     parts += ["\n".join(f"- {_title(each)}: {'; '.join(each.warnings)}" for each in benches if each.warnings)]
     return paragraphs(parts)
-
-
-def _gains(pairs, whole):
-    """`whole` is the way of a whole run."""
-    slots = [way for way in gpu_rates.ways_of(plain for plain, _ in pairs) if way.startswith(gpu_rates.SLOT)]
-    several = [way for way in slots if in_flight(way) > 1]
-    most = max(several, key=in_flight)
-    alone, all_ = f"inference, {in_flight(most)} in flight", f"all, {in_flight(whole)} in flight"
-    header = ["network", "rounds", *(f"NHWC ÷ without: inference, {in_flight(way)} in flight" for way in several)]
-    header += [f"NHWC ÷ without: {all_}", f"frames/s: {alone}", f"frames/s: {all_}", "all ÷ inference"]
-    rows = [
-        [
-            plain.title,
-            str(gpu_rates.most_rounds([plain, nhwc])),
-            *(ratio(nhwc.rounds.get(way), plain.rounds.get(way)) for way in (*several, whole)),
-            *(rate(plain, way) for way in (most, whole)),
-            ratio(plain.rounds.get(whole), plain.rounds.get(most)),
-        ]
-        for plain, nhwc in pairs
-    ]
-    return table(header, rows)
 
 
 def _describe_clip(bench):

@@ -2,6 +2,7 @@ import json
 import sys
 from pathlib import Path
 
+import gpu_networks
 import gpu_page
 import gpu_rates
 import pytest
@@ -16,8 +17,8 @@ TORCH = "torch.compile fp16, {}"
 USUAL = 2  # in flight on four cores
 
 
-def measured(cores=4, failed=None, batch=8, **fps):
-    """What gpu.py tells of a network `net`; `fps`: rounds of each way."""
+def measured(cores=4, failed=None, batch=8, name="net", **fps):
+    """What gpu.py tells of a network; `fps`: rounds of each way."""
     machine = clip_bench().machine.model_copy(update={"cores": cores, "clock_mhz": 2100.0})
     rates = {way: {"median": None, "rounds": list(values)} for way, values in fps.items()}
     return {
@@ -26,8 +27,8 @@ def measured(cores=4, failed=None, batch=8, **fps):
         "versions": {"torch": "2.9", "triton": None},
         "failed": {},
         "skipped": [],
-        "net: file": {"precision": "fp16"},
-        f"net, batch {batch}": {"fps": rates, "failed": failed or {}},
+        f"{name}: file": {"precision": "fp16", "input": [224, 224]},
+        f"{name}, batch {batch}": {"fps": rates, "failed": failed or {}},
     }
 
 
@@ -146,31 +147,70 @@ def test_what_failed_or_had_no_time_is_told():
     assert text.endswith("- net, batch 32: no time was left\n")
 
 
+def networks(*results):
+    return rows_of(gpu_networks.to_markdown(results))
+
+
+def test_a_whole_run_of_any_network_is_held_against_bare_onnx_runtime_with_and_without_nhwc():
+    whole = WHOLE.format(USUAL)
+    told = networks(
+        measured(
+            **{BARE: [100, 100], whole: [95, 94], WHOLE.format(4): [99, 99]},
+            **{f"{BARE}, NHWC": [200, 200], f"{whole}, NHWC": [100, 120]},
+        )
+    )
+    assert told["network"] == [
+        "its frames",
+        "rounds",
+        "frames/s: bare ONNX Runtime",
+        "frames/s: all, 2 in flight",
+        "frames/s: all, 4 in flight",
+        "all, 2 in flight (the default) ÷ bare, mark ≥ 0.95",
+    ]
+    rates = ["100 (100 – 100)", "94 (94 – 95)", "99 (99 – 99)"]
+    assert told["`net`, fp16"] == ["224 × 224", "2", *rates, "0.94 (0.94 – 0.95), missed, within the spread"]
+    rates = ["200 (200 – 200)", "110 (100 – 120)", ""]
+    assert told["`net`, fp16, NHWC"] == ["224 × 224", "2", *rates, "0.55 (0.50 – 0.60), missed"]
+
+
 def test_what_nhwc_brings_and_what_a_whole_run_has_of_inference():
     nhwc = {f"{SLOT.format(1)}, NHWC": [9], f"{SLOT.format(4)}, NHWC": [120], f"{WHOLE.format(USUAL)}, NHWC": [70]}
-    text = gpu_page.to_gains(
-        [measured(**{SLOT.format(1): [3], SLOT.format(4): [100], WHOLE.format(USUAL): [50]}, **nhwc)]
-    )
-    assert rows_of(text)["network"] == [
-        "rounds",
+    told = networks(measured(**{SLOT.format(1): [3], SLOT.format(4): [100], WHOLE.format(USUAL): [50]}, **nhwc))
+    assert told["network"][5:] == [
         "NHWC ÷ without: inference, 4 in flight",
         "NHWC ÷ without: all, 2 in flight",
         "frames/s: inference, 4 in flight",
-        "frames/s: all, 2 in flight",
-        "all ÷ inference",
+        "all, 2 in flight ÷ inference, 4 in flight",
     ]
-    ratios = ["1.20 (1.20 – 1.20)", "1.40 (1.40 – 1.40)", "100 (100 – 100)", "50 (50 – 50)", "0.50 (0.50 – 0.50)"]
-    assert rows_of(text)["`net`, fp16"] == ["1", *ratios]
+    ratios = ["1.20 (1.20 – 1.20)", "1.40 (1.40 – 1.40)", "100 (100 – 100)", "0.50 (0.50 – 0.50)"]
+    assert told["`net`, fp16"][5:] == ratios
+
+
+def test_one_number_in_flight_is_enough_to_tell_what_nhwc_brings():
+    told = networks(measured(**{SLOT.format(1): [2], f"{SLOT.format(1)}, NHWC": [3], GRAPH: [9]}))
+    assert told["`net`, fp16"][4:] == ["1.50 (1.50 – 1.50)", "", "2 (2 – 2)", ""]
+
+
+def test_without_inference_alone_a_whole_run_is_told_by_itself():
+    told = networks(measured(**{BARE: [2], WHOLE.format(USUAL): [1]}))
+    assert len(told["network"]) == 5
+
+
+def test_how_far_networks_of_one_size_of_frames_differ():
+    fps = {name: {SLOT.format(4): [10 * by] * 3, WHOLE.format(USUAL): [by, 2, 3]} for name, by in (("a", 1), ("b", 9))}
+    told = networks(*(measured(name=name, **each) for name, each in fps.items()))
+    assert told["2 networks, frames of 224 × 224"] == ["10 – 90", "2 – 3"]
+    assert told["2 networks, frames of 224 × 224, NHWC"] == ["", ""]
 
 
 def test_networks_of_one_machine_share_a_table_and_those_of_two_do_not():
-    one, other = (measured(cores, **{SLOT.format(4): [1], WHOLE.format(2): [1]}) for cores in (4, 2))
-    assert gpu_page.to_gains([one, one]).count("| network |") == 1
-    assert gpu_page.to_gains([one, other]).count("| network |") == 2
+    one, other = (measured(cores, **{WHOLE.format(2): [1]}) for cores in (4, 2))
+    assert gpu_networks.to_markdown([one, one]).count("| network |") == 1
+    assert gpu_networks.to_markdown([one, other]).count("| network |") == 2
 
 
 def test_batches_that_no_run_has_by_default_are_left_out_of_what_nhwc_brings():
-    assert gpu_page.to_gains([measured(batch=16, **{SLOT.format(4): [1]})]) == ""
+    assert gpu_networks.to_markdown([measured(batch=16, **{SLOT.format(4): [1]})]) == ""
 
 
 def test_runs_of_onsight_bench():
