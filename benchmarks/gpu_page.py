@@ -17,33 +17,26 @@ from pages import BESIDE, grouped, paragraphs, spread, table, write_between
 from pipeline.bench.result import KIND as BENCH
 from pipeline.bench.result import Bench
 
-RUN = (
-    "run",
-    "frames/s",
-    "CPU ms a frame",
-    "limit",
-    "efficiency",
-    "decoder alone, ms a frame: median",
-    "mean, with openings",
-    "openings in a round",
-    "GPU memory in use, at most",
-)
-
 
 def to_parts(results):
     """What is written between which markers."""
     measured = [each for each in results if each["kind"] == gpu_rates.KIND]
     benches = [Bench.model_validate(each) for each in results if each["kind"] == BENCH]
     compared = [gpu_rates.to_markdown(each) for each in measured if gpu_rates.has_rival(each)]
-    networks = gpu_networks.to_markdown(measured)
-    return {"gpu": "\n".join(compared), "gpu-networks": networks, "gpu-video": to_video(benches)}
+    return {
+        "gpu": "\n".join(compared),
+        "gpu-networks": gpu_networks.to_markdown(measured),
+        "gpu-video": to_video(benches),
+    }
 
 
 def to_video(benches):
     """Of runs that `onsight bench` has measured."""
     parts = []
     for line, group in grouped(benches, _describe_clip):
-        parts += [line, table(RUN, map(_run, group))]
+        rows = [_run(each) for each in group]
+        columns = [name for name in rows[0] if any(row[name] for row in rows)]
+        parts += [line, table(columns, ([row[name] for name in columns] for row in rows))]
     parts += ["\n".join(f"- {_title(each)}: {'; '.join(each.warnings)}" for each in benches if each.warnings)]
     return paragraphs(parts)
 
@@ -57,19 +50,23 @@ def _describe_clip(bench):
 
 
 def _run(bench):
+    """The cells of a row by their columns; empty: it was not measured."""
     memory = bench.conditions.gpu_memory_bytes
-    decoder = next(stage for stage in bench.alone if stage.name == "decode")
-    return (
-        _title(bench),
-        spread(bench.whole.fps.rounds, ".0f"),
-        spread(bench.whole.cpu_ms.rounds, ".1f"),
-        bench.limit.resource,
-        spread(bench.efficiency.rounds, ".2f"),
-        f"{decoder.frame_ms.p50:.2f}",
-        spread(decoder.ms.rounds, ".2f"),
-        str(bench.loops),
-        f"{memory / 2**30:.1f} GiB" if memory else "",
-    )
+    full = bench.whole.frames_per_inference
+    alone = next(stage for stage in bench.alone if stage.name == "decode")
+    within = next((stage.frame_ms.p50 for stage in bench.whole.stages if stage.name == "decode"), None)
+    return {
+        "run": _title(bench),
+        "frames/s": spread(bench.whole.fps.rounds, ".0f"),
+        "CPU ms a frame": spread(bench.whole.cpu_ms.rounds, ".1f"),
+        "limit": bench.limit.resource,
+        "efficiency": spread(bench.efficiency.rounds, ".2f"),
+        "frames in an inference": spread(full.rounds, ".1f") if full else "",
+        "decoder in the run, ms a frame: median": f"{within:.2f}" if within else "",
+        "decoder alone, ms a frame: median": f"{alone.frame_ms.p50:.2f}",
+        "decoder alone: mean": spread(alone.ms.rounds, ".2f"),
+        "GPU memory in use, at most": f"{memory / 2**30:.1f} GiB" if memory else "",
+    }
 
 
 def _title(bench):

@@ -6,7 +6,9 @@ import gpu_networks
 import gpu_page
 import gpu_rates
 import pytest
-from support.benches import clip_bench, quiet, streams_bench
+from support.benches import PERCENTILES, clip_bench, quiet, rounds, streams_bench
+
+from pipeline.bench.result import Within
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "platforms.md"
@@ -228,11 +230,25 @@ def test_runs_of_onsight_bench():
         "0.50 (0.49 – 0.51)",
         "1.00",
         "2.00 (1.98 – 2.02)",
-        "3",
         "",
     ]
     assert told["`m.onnx`, decoder nvdec, not drawn, 8 in flight, NHWC"][-1] == "1.5 GiB"
     assert text.endswith("- `m.onnx`, decoder cpu, drawn, encoder x264 fast: not quiet; short\n")
+
+
+def test_a_column_of_what_no_run_has_told_is_left_out():
+    told = rows_of(gpu_page.to_video([clip_bench()]))
+    assert "GPU memory in use, at most" not in told["run"]
+
+
+def test_how_full_the_batches_were_and_how_long_the_decoder_took_in_the_run():
+    bench = clip_bench()
+    stages = (Within(name="decode", frame_ms=PERCENTILES.model_copy(update={"p50": 1.5})), *bench.whole.stages)
+    whole = bench.whole.model_copy(update={"frames_per_inference": rounds(6), "stages": stages})
+    told = rows_of(gpu_page.to_video([bench.model_copy(update={"whole": whole}), bench]))
+    columns = dict(zip(told["run"], told["`m.onnx`, decoder cpu, drawn, encoder x264"], strict=False))
+    assert columns["frames in an inference"] == "6.0 (5.9 – 6.1)"
+    assert columns["decoder in the run, ms a frame: median"] == "1.50"
 
 
 def test_files_of_something_else_and_live_streams_are_refused(tmp_path, monkeypatch, capsys):
