@@ -1,6 +1,5 @@
 import json
 import sys
-from pathlib import Path
 
 import gpu_networks
 import gpu_page
@@ -10,9 +9,6 @@ from support.benches import PERCENTILES, clip_bench, quiet, rounds, streams_benc
 
 from pipeline.bench.result import Within
 
-ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "platforms.md"
-RESULTS = ROOT / "benchmarks" / "results"
 BARE, SLOT, WHOLE = "bare, on the GPU", "slot, {} in flight", "pipeline, nothing to resize, {} in flight"
 GRAPH = "slot, 1 in flight, CUDA graph"
 TORCH = "torch.compile fp16, {}"
@@ -271,13 +267,3 @@ def test_a_page_is_not_written_from_a_part_of_what_it_needs(tmp_path, monkeypatc
         gpu_page.main()
     assert "nothing for gpu, gpu-video" in capsys.readouterr().err
     assert page.read_bytes() == before
-
-
-def test_the_page_says_what_was_measured(tmp_path, monkeypatch):
-    """Whoever replaces the results, or changes a default, writes the page anew; see the command there."""
-    results = [each for kind in ("resnet50", "networks", "bench") for each in sorted(RESULTS.glob(f"{kind}_*"))]
-    page = tmp_path / "platforms.md"
-    page.write_bytes(PAGE.read_bytes())
-    monkeypatch.setattr(sys, "argv", ["gpu_page.py", *map(str, results), "--write", str(page)])
-    gpu_page.main()
-    assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")

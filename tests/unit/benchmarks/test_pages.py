@@ -1,5 +1,13 @@
+import json
+from pathlib import Path
+
+import gpu_page
+import marks_page
 import pytest
 from pages import grouped, list_versions, paragraphs, spread, table, verdict, write_between
+
+ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def test_a_median_with_the_lowest_and_the_highest():
@@ -55,3 +63,27 @@ def test_a_page_without_the_markers_or_with_two_of_them_stays_as_it_is(tmp_path,
     with pytest.raises(SystemExit):
         write_between(page, "a", "new")
     assert page.read_text(encoding="utf-8") == text
+
+
+def results(*patterns):
+    paths = [path for pattern in patterns for path in sorted(RESULTS.glob(pattern))]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def marks():
+    (told,) = results("marks.json")
+    return {"marks": marks_page.to_markdown(told)}
+
+
+def gpu():
+    return gpu_page.to_parts(results("resnet50_*.json", "networks_*.json", "bench_*.json"))
+
+
+@pytest.mark.parametrize(("page", "parts"), [("platforms.md", gpu), ("speed.md", marks)])
+def test_a_page_says_what_was_measured(tmp_path, page, parts):
+    """Whoever replaces results, or changes what is said of them, writes the page anew: the commands stand there."""
+    path, copy = ROOT / "docs" / page, tmp_path / page
+    copy.write_bytes(path.read_bytes())
+    for name, text in parts().items():
+        write_between(copy, name, text)
+    assert copy.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
