@@ -1,13 +1,16 @@
 """What each preset of x264 costs, and what it makes of a clip: CPU time, size, and likeness.
 
-    uv run benchmarks/presets.py CLIP [CLIP …]
+    uv run benchmarks/presets.py CLIP [CLIP …] --output presets.json --write docs/configuration.md
+    uv run benchmarks/presets.py --read presets.json --write docs/configuration.md
 
-A frame's milliseconds of one thread, medians of rounds in which the presets take turns; bytes; and the mean PSNR of
-what a player gets, against what the encoder was given. Frames are encoded as `onsight run` encodes them, but without a
-container.
+A frame's milliseconds of one thread, medians of rounds in which the presets take turns, another one first; bytes; and
+the mean PSNR of what a player gets, against what the encoder was given. Frames are encoded as `onsight run` encodes
+them, but without a container. A round that is not counted comes first.
 """
 
 import argparse
+import datetime
+import json
 import statistics
 from itertools import islice
 from pathlib import Path
@@ -15,9 +18,13 @@ from time import thread_time
 
 import av
 import cv2
+from pages import list_versions, paragraphs, spread, table, write_between
 
+from pipeline.bench.machine import describe_machine
 from pipeline.sinks.encoder import PRESETS, trial_encoder
 from pipeline.sinks.picture import Picture
+
+USUAL = "veryfast"  # what `auto` stops at: slower ones are held against it
 
 
 def read(clip, count):
@@ -46,21 +53,71 @@ def likeness(images, packets):
     return statistics.fmean(cv2.PSNR(one, other) for one, other in zip(images, shown, strict=True))
 
 
+def measure(images, rounds):
+    """What each preset makes of the images; only the CPU time differs from round to round."""
+    found = {}
+    for preset in PRESETS:
+        _, packets = encode(images, preset)
+        size = sum(packet.size for packet in packets) / len(images)
+        found[preset] = {"cpu_ms": [], "bytes": size, "psnr": likeness(images, packets)}
+    for number in range(rounds):
+        first = number % len(PRESETS)
+        for preset in (*PRESETS[first:], *PRESETS[:first]):
+            seconds, _ = encode(images, preset)
+            found[preset]["cpu_ms"].append(1000 * seconds / len(images))
+    return {"frames": len(images), "presets": found}
+
+
+def to_markdown(told):
+    machine, clips = told["machine"], told["clips"]
+    where = f"{told['made']}, {machine['cpu']}; {list_versions(machine['versions'])}."
+    first = ", ".join(f"{clip['frames']} of `{name}`" for name, clip in clips.items())
+    described = f"{where}\nThe first frames, {first}; {told['rounds']} rounds: medians, lowest and highest."
+    rows = (
+        (name, preset, spread(each["cpu_ms"], ".1f"), f"{each['bytes']:.0f}", f"{each['psnr']:.1f}")
+        for name, clip in clips.items()
+        for preset, each in clip["presets"].items()
+    )
+    figures = table(("clip", "preset", "CPU ms a frame", "bytes a frame", "PSNR, dB"), rows)
+    slower = table(("clip", f"beside `{USUAL}`", "CPU time", "bytes", "PSNR"), _beside(clips))
+    return paragraphs((described, figures, slower))
+
+
+def _beside(clips):
+    """Of the presets that are slower than the usual one; times are compared within a round."""
+    for name, clip in clips.items():
+        usual = clip["presets"][USUAL]
+        for preset in PRESETS[PRESETS.index(USUAL) + 1 :]:
+            each = clip["presets"][preset]
+            times = [one / other for one, other in zip(each["cpu_ms"], usual["cpu_ms"], strict=True)]
+            size, gain = each["bytes"] / usual["bytes"] - 1, each["psnr"] - usual["psnr"]
+            yield name, preset, spread(times, ".2f", " ×"), f"{size:+.0%}", f"{gain:+.1f} dB"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("clips", type=Path, nargs="*", metavar="CLIP")
     parser.add_argument("--frames", type=int, default=150)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
     arguments = parser.parse_args()
-    print("| clip | preset | CPU ms a frame | bytes a frame | PSNR, dB |\n|---|---|---|---|---|")
-    for clip in arguments.clips:
-        images = read(clip, arguments.frames)
-        rounds = [{preset: encode(images, preset) for preset in PRESETS} for _ in range(arguments.rounds)]
-        for preset in PRESETS:
-            cost = 1000 * statistics.median(each[preset][0] for each in rounds) / len(images)
-            packets = rounds[0][preset][1]
-            size = sum(packet.size for packet in packets) / len(images)
-            print(f"| {clip.name} | {preset} | {cost:.1f} | {size:.0f} | {likeness(images, packets):.1f} |")
+    if bool(arguments.clips) == bool(arguments.read):
+        parser.error("give clips, or --read FILE.json")
+    if arguments.read:
+        told = json.loads(arguments.read.read_text(encoding="utf-8"))
+    else:
+        told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
+        told |= {"rounds": arguments.rounds, "clips": {}}
+        for clip in arguments.clips:
+            told["clips"][clip.name] = measure(read(clip, arguments.frames), arguments.rounds)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    text = to_markdown(told)
+    print(text)
+    if arguments.write:
+        write_between(arguments.write, "presets", text)
 
 
 if __name__ == "__main__":
