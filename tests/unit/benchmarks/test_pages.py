@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import gpu_page
+import latency
 import marks_page
 import pytest
 from pages import grouped, list_versions, paragraphs, spread, table, verdict, write_between
@@ -75,11 +76,16 @@ def marks():
     return {"marks": marks_page.to_markdown(told)}
 
 
+def ages():
+    (told,) = results("latency.json")
+    return {"latency": "\n".join(latency.to_markdown(told)) + "\n"}
+
+
 def gpu():
     return gpu_page.to_parts(results("resnet50_*.json", "networks_*.json", "bench_*.json"))
 
 
-@pytest.mark.parametrize(("page", "parts"), [("platforms.md", gpu), ("speed.md", marks)])
+@pytest.mark.parametrize(("page", "parts"), [("platforms.md", gpu), ("speed.md", marks), ("speed.md", ages)])
 def test_a_page_says_what_was_measured(tmp_path, page, parts):
     """Whoever replaces results, or changes what is said of them, writes the page anew: the commands stand there."""
     path, copy = ROOT / "docs" / page, tmp_path / page
