@@ -4,6 +4,7 @@ from pathlib import Path
 import gpu_page
 import latency
 import marks_page
+import presets
 import pytest
 from pages import grouped, list_versions, paragraphs, spread, table, verdict, write_between
 
@@ -81,11 +82,19 @@ def ages():
     return {"latency": "\n".join(latency.to_markdown(told)) + "\n"}
 
 
+def costs():
+    (told,) = results("presets.json")
+    return {"presets": presets.to_markdown(told)}
+
+
 def gpu():
     return gpu_page.to_parts(results("resnet50_*.json", "networks_*.json", "bench_*.json"))
 
 
-@pytest.mark.parametrize(("page", "parts"), [("platforms.md", gpu), ("speed.md", marks), ("speed.md", ages)])
+@pytest.mark.parametrize(
+    ("page", "parts"),
+    [("platforms.md", gpu), ("speed.md", marks), ("speed.md", ages), ("configuration.md", costs)],
+)
 def test_a_page_says_what_was_measured(tmp_path, page, parts):
     """Whoever replaces results, or changes what is said of them, writes the page anew: the commands stand there."""
     path, copy = ROOT / "docs" / page, tmp_path / page
