@@ -121,7 +121,7 @@ class Recognition(BaseModel):
             raise ConfigError("'on' needs 'then': a second model, which looks at the boxes of these classes")
         if self.motion_threshold is not None and not self.motion_gate:
             raise ConfigError("'motion_threshold' needs 'motion_gate', which looks for motion")
-        if self.batch_wait and (self.batch or 1) == 1:
+        if self.batch_wait and (self.batch == 1 or (self.batch is None and self.device == "cpu")):
             raise ConfigError("'batch_wait' needs 'batch', 2 or more: how many frames may share an inference")
         for key in ("cuda_graph", "nhwc"):
             if getattr(self, key) and self.device not in ("auto", "cuda"):

@@ -191,9 +191,12 @@ def test_the_wait_for_a_batch_is_a_duration_or_left_to_onsight(given: object, se
 
 
 def test_who_waits_for_a_batch_says_of_how_many() -> None:
-    for batch in (None, 1):
-        assert reason({**NEEDED, "batch": batch, "batch_wait": "5ms"}).startswith("'batch_wait' needs 'batch'")
-        assert build_config({**NEEDED, "batch": batch, "batch_wait": "0"}).batch_wait == 0
+    for batch, device in ((None, "cpu"), (1, "cpu"), (1, "cuda")):
+        given = {**NEEDED, "batch": batch, "device": device}
+        assert reason({**given, "batch_wait": "5ms"}).startswith("'batch_wait' needs 'batch'")
+        assert build_config({**given, "batch_wait": "0"}).batch_wait == 0
+    for device in ("auto", "cuda"):  # a GPU has batches by itself
+        assert build_config({**NEEDED, "device": device, "batch_wait": "5ms"}).batch_wait == 0.005
 
 
 def test_a_preset_needs_a_video() -> None:
