@@ -112,8 +112,9 @@ class Channel(Generic[T, R]):
                 was dropped; all threads wait for it.
             ahead: how many calls may be under way, or have ended before their results are asked for; None: one more
                 than there are workers, enough to overlap and few enough to stay fresh.
-            wait: seconds, at most, for which items wait for others, so that `batch` come together: those of live
-                sources for those of other live sources that are due meanwhile, those of files for the next of a file.
+            wait: seconds, at most, for which a worker that could take items waits for others, so that `batch` come
+                together: with those of live sources for other live sources that are due meanwhile, with those of files
+                for the next of a file.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.

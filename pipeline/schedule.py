@@ -68,7 +68,7 @@ def plan(
         waiting, ahead = batch or 1, workers
     else:
         workers = workers or min(max(2, cores // 2) if gpu else cores, _MOST_WORKERS)
-        waiting, ahead = max(4, 2 * most if gpu else most), workers + 1
+        waiting, ahead = max(4, most + min(most, _GPU_BATCH) if gpu else most), workers + 1
     threads = 1 if gpu else max(1, cores // workers)
     return Schedule(
         mode="latency" if latency else "throughput",

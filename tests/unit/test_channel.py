@@ -199,11 +199,12 @@ class Reel:
         monkeypatch.setattr(channel_module, "_now", lambda: self.now)
         self._items: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self.batches: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self._channel = Channel[int, int](threading.Event(), capacity=8)
         self._consumer = threading.Thread(target=self._consume)
         self._consumer.start()
 
     def _consume(self) -> None:
-        with Channel[int, int](threading.Event(), capacity=8) as channel:
+        with self._channel as channel:
             channel.feed(lambda stop: iter(self._items.get, None), newest=False)
             list(channel.process([lambda items: self.batches.put(items) or items] * 3, batch=4, wait=5.0))
 
@@ -212,7 +213,12 @@ class Reel:
             self._items.put(item)
 
     def nothing_is_taken(self) -> bool:
-        time.sleep(0.02)  # a worker that does not wait takes it meanwhile
+        """Though a worker has seen what there is."""
+        late = time.monotonic() + PATIENCE
+        while self._channel._since is None:
+            assert time.monotonic() < late
+            time.sleep(0.001)
+        time.sleep(0.02)
         return self.batches.empty()
 
     def end(self) -> None:
