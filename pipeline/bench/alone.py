@@ -47,7 +47,7 @@ class Stages:
         gpu = model.device != "cpu"
         self._model: OnnxModel = model if gpu else OnnxModel(job.model, "cpu", threads=1)
         self._threads = schedule.plan(latency=False, gpu=gpu, batch=self._model.contract.input.batch)
-        self._long = job.encode and self._threads.encode > 1
+        self._long = job.encode and job.encoder == "x264" and self._threads.encode > 1
         picture = job.clip.width * job.clip.height * 3
         self._block = max(1, min(_LONG_BLOCK, _LONG_BLOCK_BYTES // picture)) if self._long else _BLOCK
         self._inputs: list[Image] = []

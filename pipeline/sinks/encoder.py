@@ -1,4 +1,4 @@
-"""What encodes a video, and how hard it works: slower presets make smaller files, and may not slow the run down."""
+"""What encodes a video, and how hard it works: slow presets make better or smaller files, but must not slow the run."""
 
 from __future__ import annotations
 

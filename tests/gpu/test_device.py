@@ -173,7 +173,7 @@ def test_the_benchmark_names_a_limit(tmp_path: Path) -> None:
     job = plan_job(synthetic_spec("320x240", 30), tiny_network(tmp_path / "m.onnx"), "cuda", encode=True)
     found, _ = measure_clip(job, Plan(rounds=2, seconds=1, batches=(1, 8)), lambda what: None)
     assert found.limit is not None
-    assert found.limit.resource in ("decode", "copy", "infer", "encode", "the cores")
+    assert found.limit.resource in ("decode", "copy", "infer", "draw", "encode", "records", "the cores")
     assert found.machine.gpu is not None
     assert found.whole is not None
     assert found.whole.gpu_ms is not None
