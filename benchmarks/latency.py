@@ -174,7 +174,9 @@ def to_markdown(told):
     machine, age, memory = told["machine"], told["age_ms"], told["memory"]
     words = {True: "reached", False: "missed"}
     yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores, {told['device']}; `{told['model']}`."
-    seen = f"{told['frames']} frames shown, {told['dropped']} given up for newer ones"
+    seen = (
+        f"{told['frames']} frames shown; {told['dropped']} given up for newer ones, those of the first second included"
+    )
     yield f"{WIDTH}×{HEIGHT} at {told['rate']} fps over RTSP for {told['seconds'] / 60:g} minutes: {seen}."
     yield ""
     yield "| | measured | mark | |"
@@ -183,7 +185,7 @@ def to_markdown(told):
     yield f"| age when drawn, p99 | {age['p99']:.1f} ms | {told['mark_ms']:.1f} ms | {words[told['reached']['age']]} |"
     yield f"| its parts, medians | {_list(told['parts_ms'])} | | |"
     yield f"| those of the oldest 1%, means | {_list(told['oldest_ms'])} | | |"
-    yield f"| frames shown, of those due | {told['shown']:.1%} | {SHOWN:.0%} | {words[told['reached']['shown']]} |"
+    yield f"| frames shown, of those due | {told['shown']:.2%} | {SHOWN:.0%} | {words[told['reached']['shown']]} |"
     yield f"| inference alone | {told['inference_ms']:.1f} ms | | |"
     yield f"| drawing alone | {told['drawing_ms']:.2f} ms | | |"
     first, last = (memory[when] / 1e6 for when in ("settled", "last"))

@@ -91,6 +91,9 @@ def _profile(cases):
         alike = [each for each in case["labelled"] if each["preset"] == bench["preset"]] or case["labelled"]
         where = f"in the run, rounds with {', '.join(sorted({each['preset'] for each in alike}))}: {len(alike)}"
         rows.append(_row("", where, map(statistics.median, zip(*map(_split, alike), strict=True)), _sharing(bench)))
+        rows.append(
+            _row("", "in the runs of `onsight bench`", (*[None] * len(PROFILE), None, _cpu(bench)), _idle(bench))
+        )
     return table(("network", "CPU ms a frame", *PROFILE, "else", "sum", ""), rows)
 
 
@@ -100,7 +103,7 @@ def _warn(cases):
 
 
 def _row(title, where, milliseconds, note):
-    return title, where, *(f"{each:.2f}" for each in milliseconds), note
+    return title, where, *("" if each is None else f"{each:.2f}" for each in milliseconds), note
 
 
 def _split(shares):
@@ -108,6 +111,17 @@ def _split(shares):
     stages = [shares["stages"][name] for name in PROFILE]
     parts = (*stages, shares["cpu"] - sum(stages), shares["cpu"])
     return [1000 * seconds / shares["frames"] for seconds in parts]
+
+
+def _cpu(bench):
+    return bench["whole"]["cpu_ms"]["median"]
+
+
+def _idle(bench):
+    """The part of the cores that did nothing in the runs of the bench."""
+    cores, whole = bench["machine"]["cores"], bench["whole"]
+    rounds = zip(whole["fps"]["rounds"], whole["cpu_ms"]["rounds"], strict=True)
+    return f"idle of the cores: {spread([1 - fps * cpu / (1000 * cores) for fps, cpu in rounds], '.1%')}"
 
 
 def _sharing(bench):

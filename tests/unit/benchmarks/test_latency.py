@@ -72,7 +72,7 @@ def test_the_page_says_what_was_shown_and_missed():
     machine = {"cpu": "a CPU", "cores": 2}
     told = {"made": "2026-01-01", "machine": machine, "model": "m.onnx", "device": "cpu", **judge(frames=FRAMES // 3)}
     rows = list(latency.to_markdown(told))
-    assert "| frames shown, of those due | 33.3% | 99% | missed |" in rows
+    assert "| frames shown, of those due | 33.33% | 99% | missed |" in rows
     assert "| age when drawn, p99 | 20.0 ms | 54.3 ms | reached |" in rows
     assert "| its parts, medians | waiting 8.0 ms, recognition 10.0 ms, drawing 2.0 ms | | |" in rows
     assert "| memory after 60 s, medians of as many | 0 MB, at the end 0 MB: +0.0% | +5% | reached |" in rows

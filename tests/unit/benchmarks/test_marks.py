@@ -17,6 +17,8 @@ def benched(efficiency=(0.95,), together=None):
         "alone": alone,
         "together": together,
         "limit": {"fps": {"rounds": [26.0, 25.0, 24.0]}},
+        "machine": MACHINE,
+        "whole": {"fps": {"rounds": [200.0, 180.0]}, "cpu_ms": {"rounds": [9.0, 10.0], "median": 9.5}},
         "preset": "ultrafast",
         "warnings": ["this machine is not quiet"],
     }
@@ -37,7 +39,11 @@ def page(
     told = {"made": "2026-01-01", "machine": MACHINE, "seconds": 30, "count": len(times), "cases": {title: case}}
     page = to_markdown(told)
     assert page.endswith(f"\n\n- {title}, `onsight bench`: this machine is not quiet\n")
-    rows = [line for line in page.splitlines() if line.startswith((f"| {title}", "|  | in the run"))]
+    run_of_bench = (
+        "|  | in the runs of `onsight bench` |  |  |  |  |  | 9.50 | idle of the cores: 10.0% (10.0% – 10.0%) |"
+    )
+    assert run_of_bench in page.splitlines()
+    rows = [line for line in page.splitlines() if line.startswith((f"| {title}", "|  | in the run,"))]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
 
 
