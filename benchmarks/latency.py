@@ -1,6 +1,7 @@
 """How old is a camera's frame when it is drawn, and does that or the memory grow?
 
     uv run benchmarks/latency.py m.onnx --output latency.json --write docs/speed.md      # ten minutes
+    uv run benchmarks/latency.py --read latency.json --write docs/speed.md
 
 A test camera in a process of its own sends a clip, which is coded as 720p at 30 fps once, over RTSP. The run is that of
 `onsight run rtsp://… --show` without the window: in the mode latency, on the newest frame. Measured is the age of each
@@ -198,16 +199,7 @@ def _list(parts):
     return ", ".join(f"{name} {milliseconds:.1f} ms" for name, milliseconds in parts.items())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--clip", type=Path, help="what the camera shows; the demo's clip if not given")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--rate", type=int, default=30, help="frames a second")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
-    parser.add_argument("--output", type=Path, metavar="FILE.json")
-    parser.add_argument("--write", type=Path, metavar="PAGE.md")
-    arguments = parser.parse_args()
+def measure(arguments):
     machine, seconds = describe_machine(None).model_dump(), 60 * arguments.minutes
     model = open_model(arguments.model, arguments.device)
     with tempfile.TemporaryDirectory() as folder:
@@ -220,7 +212,23 @@ def main():
         finally:
             camera.close()
     told = {"made": str(datetime.date.today()), "machine": machine, "model": arguments.model.name}
-    told |= {"device": model.device, **judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)}
+    return told | {"device": model.device, **judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--clip", type=Path, help="what the camera shows; the demo's clip if not given")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rate", type=int, default=30, help="frames a second")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    arguments = parser.parse_args()
+    if (arguments.model is None) == (arguments.read is None):
+        parser.error("give a model, or --read FILE.json")
+    told = json.loads(arguments.read.read_text()) if arguments.read else measure(arguments)
     text = "\n".join(to_markdown(told)) + "\n"
     print(text)
     if arguments.output:

@@ -1,3 +1,4 @@
+import sys
 import time
 from types import SimpleNamespace
 
@@ -99,3 +100,11 @@ def test_the_parts_of_an_age_are_those_of_its_frame():
         parts = looks.split(frame, now)
         assert min(parts) >= 0
         assert sum(parts) == pytest.approx(now - frame.born)
+
+
+@pytest.mark.parametrize("words", [[], ["m.onnx", "--read", "latency.json"]])
+def test_either_a_model_is_measured_or_a_file_is_read(monkeypatch, capsys, words):
+    monkeypatch.setattr(sys, "argv", ["latency.py", *words])
+    with pytest.raises(SystemExit):
+        latency.main()
+    assert "give a model, or --read" in capsys.readouterr().err
