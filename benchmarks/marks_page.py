@@ -91,9 +91,8 @@ def _profile(cases):
         alike = [each for each in case["labelled"] if each["preset"] == bench["preset"]] or case["labelled"]
         where = f"in the run, rounds with {', '.join(sorted({each['preset'] for each in alike}))}: {len(alike)}"
         rows.append(_row("", where, map(statistics.median, zip(*map(_split, alike), strict=True)), _sharing(bench)))
-        rows.append(
-            _row("", "in the runs of `onsight bench`", (*[None] * len(PROFILE), None, _cpu(bench)), _idle(bench))
-        )
+        unknown, cost = [None] * (len(PROFILE) + 1), bench["whole"]["cpu_ms"]["median"]
+        rows.append(_row("", "in the runs of `onsight bench`", (*unknown, cost), _idle(bench)))
     return table(("network", "CPU ms a frame", *PROFILE, "else", "sum", ""), rows)
 
 
@@ -111,10 +110,6 @@ def _split(shares):
     stages = [shares["stages"][name] for name in PROFILE]
     parts = (*stages, shares["cpu"] - sum(stages), shares["cpu"])
     return [1000 * seconds / shares["frames"] for seconds in parts]
-
-
-def _cpu(bench):
-    return bench["whole"]["cpu_ms"]["median"]
 
 
 def _idle(bench):

@@ -40,7 +40,8 @@ def sum_up_rounds(rounds: Sequence[Round], peak: int, inference_ms: Sequence[flo
     """The run of all rounds. `peak`: bytes; `inference_ms`: of one inference of a full batch on a GPU in each round, up
     to which a run makes all batches; empty on a CPU.
     """
-    gpu_ms = [ms * each.inferences / each.frames for ms, each in zip(inference_ms, rounds, strict=False)]
+    pairs = zip(inference_ms, rounds, strict=True) if inference_ms else ()
+    gpu_ms = [ms * each.inferences / each.frames for ms, each in pairs]
     seen = [stage for stage in STAGES if any(stage in each.times for each in rounds)]
     return Whole(
         frames=rounds[0].frames,
