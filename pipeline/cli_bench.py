@@ -54,6 +54,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--nhwc/--no-nhwc", default=False, help="Convolve on CUDA with the channels last.")
 @click.option("--decoder", type=click.Choice(get_args(Decoder)), default="cpu", show_default=True)
 @click.option("--encoder", type=click.Choice(get_args(Encoder)), default="x264", show_default=True)
+@click.option("--workers", metavar="N|auto", help="Inferences side by side.  [auto]")
 @click.option(
     "--batch",
     type=Numbers(),
@@ -128,11 +129,14 @@ def _plan_job(clip: str | None, fps: float, options: dict[str, Any]) -> Job:
         raise ConfigError("'streams' needs --synthetic WIDTHxHEIGHT: how large are the cameras' pictures?")
     if options["streams"] and options["batch"]:
         raise ConfigError("'batch' is for inference alone, which --streams does not measure: leave one of them out")
+    if options["streams"] and options["workers"]:
+        raise ConfigError("'workers' does not go with --streams: live streams have one worker; leave it out")
     if clip is not None and options["target_fps"]:
         raise ConfigError("'target_fps' is for --synthetic: a clip is read as fast as it can be; leave it out")
     spec = clip if clip is not None else synthetic_spec(size, fps)
-    given = {name: options[name] for name in ("model", "device", "encode", "cuda_graph", "nhwc", "decoder", "encoder")}
-    return plan_job(spec, **given)
+    names = ("model", "device", "encode", "cuda_graph", "nhwc", "decoder", "encoder")
+    given = {name: options[name] for name in names}
+    return plan_job(spec, **given, workers=options["workers"] or "auto")
 
 
 def _check_outputs(output: Path | None, report: Path | None, trace: Path | None) -> None:

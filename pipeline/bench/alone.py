@@ -40,13 +40,17 @@ _KEPT = 8  # inputs of the model, to make batches of
 
 
 class Stages:
-    """The stages of a job. Opens a model with one thread of its own on the CPU; on a GPU, `model` serves."""
+    """The stages of a job. Opens a model with one thread of its own on the CPU; on a GPU, `model` serves.
 
-    def __init__(self, job: Job, model: OnnxModel) -> None:
+    `workers`: how many threads of the run infer at once.
+    """
+
+    def __init__(self, job: Job, model: OnnxModel, workers: int) -> None:
         self._job = job
         gpu = model.device != "cpu"
         self._model: OnnxModel = model if gpu else OnnxModel(job.model, "cpu", threads=1)
-        self._threads = schedule.plan(latency=False, gpu=gpu, batch=self._model.contract.input.batch)
+        self._threads = schedule.plan(latency=False, gpu=gpu, workers=workers, batch=self._model.contract.input.batch)
+        self._opencv = self._threads.opencv if gpu else 1
         self._long = job.encode and job.encoder == "x264" and self._threads.encode > 1
         picture = job.clip.width * job.clip.height * 3
         self._block = max(1, min(_LONG_BLOCK, _LONG_BLOCK_BYTES // picture)) if self._long else _BLOCK
@@ -56,7 +60,7 @@ class Stages:
         """The first `frames` of the clip, which is read again when it ends, or as many as `seconds` allow."""
         self._model.prepare(1)
         laps = Laps()
-        with schedule.opencv_threads(self._threads.opencv):
+        with schedule.opencv_threads(self._opencv):
             while laps.frames < frames and perf_counter() - laps.began < seconds:
                 self._read_clip(laps, frames, laps.began + seconds)
         return laps

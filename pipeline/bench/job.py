@@ -27,7 +27,7 @@ class Job:
     """`spec` names a source that can be read again and again, with `clip.frames` frames a time.
 
     `preset`: of the encoder; `auto` where it is still to be found. `decoder`: what decodes the clip. `encoder`: what
-    encodes the labelled video.
+    encodes the labelled video. `workers`: a number, or `auto`, as for `onsight run`.
     """
 
     spec: str
@@ -40,10 +40,11 @@ class Job:
     nhwc: bool = False
     decoder: Decoder = "cpu"
     encoder: Encoder = "x264"
+    workers: str = "auto"
 
     def config(self, folder: str, sources: tuple[str, ...]) -> RunConfig:
         """`onsight run` of `sources`, its records and labelled videos going into `folder`."""
-        flags: dict[str, Any] = {"records": f"{folder}/records.jsonl", "decoder": self.decoder}
+        flags: dict[str, Any] = {"records": f"{folder}/records.jsonl", "decoder": self.decoder, "workers": self.workers}
         if self.encode:
             flags["output"] = folder if len(sources) > 1 else f"{folder}/labelled.mp4"
             flags |= {"encoder": self.encoder, "preset": self.preset}
@@ -68,6 +69,7 @@ def plan_job(
     nhwc: bool = False,
     decoder: Decoder = "cpu",
     encoder: Encoder = "x264",
+    workers: str = "auto",
 ) -> Job:
     """Opens the clip and looks at it.
 
@@ -86,7 +88,7 @@ def plan_job(
         raise ConfigError(f"{source.name} is {kind}: bench measures a recorded video, or --synthetic WIDTHxHEIGHT")
     decoder = "nvdec" if source.media.decoder == "nvdec" else "cpu"  # what `auto` has taken
     clip = _look_at(source)
-    return Job(spec, model, device, encode, clip, cuda_graph=cuda_graph, nhwc=nhwc, decoder=decoder, encoder=encoder)
+    return Job(spec, model, device, encode, clip, "auto", cuda_graph, nhwc, decoder, encoder, workers)
 
 
 def synthetic_spec(size: str, fps: float, *, live: bool = False, seed: int = 0) -> str:

@@ -94,7 +94,7 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         session.watch.sample()
         if stages is None:
             peak = peak_memory()  # before there is anything that a run would not hold
-            stages = Stages(job, session.model)
+            stages = Stages(job, session.model, warm_up.workers)
             stages.measure(frames, min(WARM_UP, plan.seconds))
         laps.append(stages.measure(frames, plan.seconds))
         for batch in stages.batches(plan.batches):

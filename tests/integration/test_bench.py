@@ -36,7 +36,8 @@ def measure(*arguments: object) -> Result:
 
 def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, here: Path) -> None:
     outputs = ("--output", "bench.json", "--trace", "trace.json", "--report", "bench.html", "--json")
-    result = measure(clip, "--model", detector_path, "--device", "cpu", "--batch", "1,2", *FAST, *outputs)
+    how = ("--device", "cpu", "--batch", "1,2", "--workers", 3)
+    result = measure(clip, "--model", detector_path, *how, *FAST, *outputs)
     assert sorted(path.name for path in here.iterdir()) == ["bench.html", "bench.json", "trace.json"]
 
     found = read_bench(here / "bench.json")
@@ -52,7 +53,9 @@ def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, h
     ]
     assert found.whole is not None
     assert [each.name for each in found.whole.stages] == ["decode", "resize", "infer", "results", "draw", "write"]
-    assert (found.whole.dropped, found.whole.gpu_ms) == (0, None)
+    assert (found.workers, found.whole.dropped, found.whole.gpu_ms) == (3, 0, None)
+    assert found.together is not None
+    assert found.together.inferences == 3
     assert found.whole.written.n == 2 * found.whole.frames
     assert found.whole.written.p50 >= found.whole.drawn.p50 > 0
     assert [each.batch for each in found.batches] == [1, 2]
@@ -119,6 +122,8 @@ def test_live_streams_end_with_an_answer(classifier_path: Path, here: Path) -> N
         (["CLIP", "--synthetic", "64x48"], "what is to be measured"),
         (["CLIP", "--streams", "1"], "'streams' needs --synthetic"),
         (["--synthetic", "64x48", "--streams", "1", "--batch", "4"], "'batch' is for inference alone"),
+        (["--synthetic", "64x48", "--streams", "1", "--workers", "2"], "'workers' does not go with --streams"),
+        (["CLIP", "--workers", "0"], "'workers'"),
         (["CLIP", "--target-fps", "25"], "'target_fps' is for --synthetic"),
         (["--synthetic", "big"], "'big' is no size"),
         (["missing.mp4"], "missing.mp4 does not exist"),

@@ -36,7 +36,7 @@ def test_looking_at_the_source_is_no_part_of_decoding(tmp_path: Path, monkeypatc
         return source
 
     path = tiny_classifier(tmp_path / "m.onnx")
-    stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cpu", encode=False), OnnxModel(path, "cpu"))
+    stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cpu", encode=False), OnnxModel(path, "cpu"), 1)
     monkeypatch.setattr(job, "open_source", open_slowly)
     for module, name in ((alone, "perf_counter"), (laps, "perf_counter"), (laps, "process_time")):
         monkeypatch.setattr(module, name, lambda: clock.now)
@@ -52,7 +52,7 @@ def test_looking_at_the_source_is_no_part_of_decoding(tmp_path: Path, monkeypatc
 def test_stages_take_the_frames_in_turn_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alone, "_BLOCK", 4)
     path = tiny_classifier(tmp_path / "m.onnx")
-    stages = Stages(plan_job("synthetic:64x48?frames=10", path, "cpu", encode=False), OnnxModel(path, "cpu"))
+    stages = Stages(plan_job("synthetic:64x48?frames=10", path, "cpu", encode=False), OnnxModel(path, "cpu"), 1)
     seen = list[str]()
     monkeypatch.setattr(laps.Laps, "lap", lambda _, stage: seen.append(stage))
     measured = stages.measure(frames=10, seconds=1000)
@@ -95,7 +95,7 @@ def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.Capt
 def test_inferences_that_fail_while_they_are_measured_are_not_waited_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cuda", encode=False), OnnxModel(path, "cuda"))
+    stages = Stages(plan_job("synthetic:64x48?frames=3", path, "cuda", encode=False), OnnxModel(path, "cuda"), 2)
     stages.measure(frames=3, seconds=60)
 
     def parts(model: OnnxModel, inputs_BHW3: object) -> dict[str, Callable[[], object]]:
