@@ -1,32 +1,35 @@
 """What is saved by not looking at every frame, and what does it cost?
 
-    uv run benchmarks/savings.py CLIP.mp4 m.onnx --threshold 0.3 --rounds 5 --write docs/speed.md
+    uv run benchmarks/savings.py CLIP.mp4 m.onnx --threshold 0.3 --output savings.json --write docs/speed.md
+    uv run benchmarks/savings.py --read savings.json --write docs/speed.md
 
-Runs the clip with `--track` and each of the ways to look less often, in turns, after a round that warms up. Each run
-writes its records; nothing is drawn or encoded. Speed and CPU time are those beside the run that looks at every frame
-in the same round: their median over the rounds, with the lowest and the highest. The boxes that a way shows are held
-against those that this run shows in the same frame: of one class, IoU >= 0.5, best scores first. Recall is the part of
-these that is found, precision the part of the shown boxes that is right. `--write` puts the table into a page, between
-its markers.
+Runs the clip with `--track` and each of the ways to look less often, in turns, another one first in each round, after
+a round that warms up. Each run writes its records; nothing is drawn or encoded. Speed and CPU time are those beside the
+run that looks at every frame in the same round: their median over the rounds, with the lowest and the highest. The
+boxes that a way shows are held against those that this run shows in the same frame: of one class, IoU >= 0.5, best
+scores first. Recall is the part of these that is found, precision the part of the shown boxes that is right. `--write`
+puts the table into a page, between its markers.
 """
 
 import argparse
 import datetime
+import json
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pages import spread, write_between
+from pages import list_versions, paragraphs, spread, table, write_between
 
 from pipeline.bench.machine import describe_machine
 from pipeline.config import build_config
 from pipeline.stream import execute
 from training.matching import MATCH_IOU, overlaps
 
+EVERY = "every frame"
 WAYS = {
-    "every frame": {},
+    EVERY: {},
     "`--every 2`": {"every": 2},
     "`--every 3`": {"every": 3},
     "`--every 5`": {"every": 5},
@@ -87,45 +90,69 @@ def compare(shown, truth):
     return matches / sum(map(len, truth)), matches / sum(map(len, shown))
 
 
-def tabulate(laps):
-    yield "| | looked at | speed | CPU time | recall | precision |"
-    yield "|---|---|---|---|---|---|"
-    base = laps["every frame"]
+def measure(arguments):
+    """The laps of each way, in the order of the rounds."""
+    laps, ways = {way: [] for way in WAYS}, list(WAYS)
+    for number in range(-1, arguments.rounds):  # the first one warms up
+        first = max(number, 0) % len(ways)
+        for way in (*ways[first:], *ways[:first]):
+            each = lap(arguments, way)
+            if number >= 0:
+                laps[way].append(each)
+    return laps
+
+
+def sum_up(laps):
+    """What is kept of them: seconds of each round, and how right the first one was, as are the others."""
+    truth = laps[EVERY][0].shown
     for way, each in laps.items():
-        rounds = list(zip(base, each, strict=True))
-        speed = spread([one.seconds / other.seconds for one, other in rounds], ".2f", " ×")
-        cpu = spread([other.cpu / one.cpu for one, other in rounds], ".0%")
-        recall, precision = compare(each[0].shown, base[0].shown)
-        yield f"| {way} | {each[0].looked:.0%} | {speed} | {cpu} | {recall:.3f} | {precision:.3f} |"
+        recall, precision = compare(each[0].shown, truth)
+        times = {"seconds": [one.seconds for one in each], "cpu_seconds": [one.cpu for one in each]}
+        yield way, {"looked": each[0].looked, "recall": recall, "precision": precision, **times}
 
 
-def describe(arguments, frames):
-    machine = describe_machine(None)
-    command = f"uv run benchmarks/savings.py {arguments.clip.name} {arguments.model.name}"
-    yield f"    {command} --threshold {arguments.threshold} --rounds {arguments.rounds}"
-    yield ""
-    where = f"{machine.cpu}, {machine.cores} cores; ONNX Runtime {machine.versions['onnxruntime']}"
-    rounds = f"{arguments.rounds} rounds: medians, lowest and highest"
-    yield f"{datetime.date.today()}, {where}. `{arguments.clip.name}`, {frames} frames, {rounds}."
-    yield ""
+def to_markdown(told):
+    machine = told["machine"]
+    rounds = f"{told['rounds']} rounds: medians, lowest and highest"
+    where = f"{told['made']}, {machine['cpu']}, {machine['cores']} cores; {list_versions(machine['versions'])}."
+    what = f"`{told['model']}` on `{told['clip']}`, {told['frames']} frames, threshold {told['threshold']}; {rounds}."
+    header = ("", "looked at", "speed", "CPU time", "recall", "precision")
+    return paragraphs((f"{where}\n{what}", table(header, _rows(told["ways"]))))
+
+
+def _rows(ways):
+    base = ways[EVERY]
+    for way, each in ways.items():
+        speed = [one / other for one, other in zip(base["seconds"], each["seconds"], strict=True)]
+        cpu = [other / one for one, other in zip(base["cpu_seconds"], each["cpu_seconds"], strict=True)]
+        right = f"{each['recall']:.3f}", f"{each['precision']:.3f}"
+        yield way, f"{each['looked']:.0%}", spread(speed, ".2f", " ×"), spread(cpu, ".0%"), *right
+
+
+def tell(arguments):
+    laps = measure(arguments)
+    told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
+    told |= {"clip": arguments.clip.name, "model": arguments.model.name, "threshold": arguments.threshold}
+    return told | {"frames": len(laps[EVERY][0].shown), "rounds": arguments.rounds, "ways": dict(sum_up(laps))}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip", type=Path)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--threshold", type=float, required=True)
+    parser.add_argument("clip", type=Path, nargs="?")
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--threshold", type=float)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
     parser.add_argument("--write", type=Path, metavar="PAGE.md")
     arguments = parser.parse_args()
-    laps = {way: [] for way in WAYS}
-    for round_ in range(-1, arguments.rounds):  # the first one warms up
-        for way in WAYS:
-            each = lap(arguments, way)
-            if round_ >= 0:
-                laps[way].append(each)
-    frames = len(laps["every frame"][0].shown)
-    text = "\n".join((*describe(arguments, frames), *tabulate(laps))) + "\n"
+    asked = (arguments.clip, arguments.model, arguments.threshold)
+    if any(each is None for each in asked) if arguments.read is None else any(each is not None for each in asked):
+        parser.error("give a clip, a model and --threshold, or --read FILE.json")
+    told = json.loads(arguments.read.read_text(encoding="utf-8")) if arguments.read else tell(arguments)
+    if arguments.output:
+        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    text = to_markdown(told)
     print(text)
     if arguments.write:
         write_between(arguments.write, "savings", text)

@@ -6,6 +6,7 @@ import latency
 import marks_page
 import presets
 import pytest
+import savings
 from pages import grouped, list_versions, paragraphs, spread, table, verdict, write_between
 
 ROOT = Path(__file__).parents[3]
@@ -87,13 +88,18 @@ def costs():
     return {"presets": presets.to_markdown(told)}
 
 
+def saved():
+    (told,) = results("savings.json")
+    return {"savings": savings.to_markdown(told)}
+
+
 def gpu():
     return gpu_page.to_parts(results("resnet50_*.json", "networks_*.json", "bench_*.json"))
 
 
 @pytest.mark.parametrize(
     ("page", "parts"),
-    [("platforms.md", gpu), ("speed.md", marks), ("speed.md", ages), ("configuration.md", costs)],
+    [("platforms.md", gpu), ("speed.md", marks), ("speed.md", ages), ("speed.md", saved), ("configuration.md", costs)],
 )
 def test_a_page_says_what_was_measured(tmp_path, page, parts):
     """Whoever replaces results, or changes what is said of them, writes the page anew: the commands stand there."""
