@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from pipeline.lane import Lane
+from pipeline.pace import Pace
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,6 +26,15 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 _POLL = 0.2  # seconds; waits are woken by each other, this is how soon they see `stop`
 _JOIN = 5.0  # seconds; a thread that is in a call that cannot be interrupted may outlast it
+
+
+class _Calls(NamedTuple):
+    """How workers are called; see `Channel.process`. `ahead`: calls that are under way, or whose results wait."""
+
+    batch: int
+    ahead: int
+    wait: float
+    fresh: bool
 
 
 class Channel(Generic[T, R]):
@@ -51,6 +61,7 @@ class Channel(Generic[T, R]):
         self._results: dict[int, list[R]] = {}
         self._taken = 0  # tickets given to workers
         self._given = 0  # tickets whose results went to the consumer
+        self._pace = Pace()
         self._since: float | None = None  # what could be taken waits for others since then, whichever worker saw it
         self._cancelled = False
         self._failure: BaseException | None = None
@@ -102,42 +113,49 @@ class Channel(Generic[T, R]):
         workers: Sequence[Callable[[list[T]], list[R]]],
         batch: int = 1,
         gate: Callable[[T], T] | None = None,
-        ahead: int | None = None,
         wait: float = 0.0,
+        *,
+        fresh: bool = False,
     ) -> Iterator[R]:
         """Runs each worker on a thread of its own, on up to `batch` items at a time, and yields their results in order.
 
         Args:
             gate: what a worker gets of an item. It sees items one at a time, in order, as they are taken, and none that
                 was dropped; all threads wait for it.
-            ahead: how many calls may be under way, or have ended before their results are asked for; None: one more
-                than there are workers, enough to overlap and few enough to stay fresh.
             wait: seconds, at most, for which a worker that could take items waits for others, so that `batch` come
                 together: with those of live sources for other live sources that are due meanwhile, with those of files
                 for the next of a file.
+            fresh: items of live sources are to be new when their results arrive: while the consumer is busy, a call
+                begins no sooner than needed to end when it will ask again, as far as that can be foretold, and no
+                worker goes on while results wait for the consumer. Otherwise one call more than there are workers may
+                be under way or have ended, so that no one waits for anyone.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
         """
         self._gate = gate
-        ahead = ahead or len(workers) + 1
+        calls = _Calls(batch, len(workers) + (not fresh), wait, fresh)
         for number, worker in enumerate(workers):
-            self._spawn(f"onsight worker {number}", self._work, worker, batch, ahead, wait)
-        while (results := self._next_results()) is not None:
+            self._spawn(f"onsight worker {number}", self._work, worker, calls)
+        while (results := self._next_results(fresh)) is not None:
             yield from results
 
-    def _next_results(self) -> list[R] | None:
+    def _next_results(self, fresh: bool) -> list[R] | None:
         with self._lock:
             self._heed_stop()
-            while self._failure is None and self._given not in self._results:
+            if fresh:
+                self._pace.ask(_now())
+                self._work_to_do.notify_all()
+            while self._given not in self._results:
+                if self._failure is not None:
+                    raise self._failure
                 if self._exhausted() and self._taken == self._given:
                     return None
                 self._result_ready.wait(_POLL)
                 self._heed_stop()
-            if self._failure is not None:
-                raise self._failure
             results = self._results.pop(self._given)
             self._given += 1
+            self._pace.give(_now())
             self._work_to_do.notify_all()
             return results
 
@@ -184,25 +202,29 @@ class Channel(Generic[T, R]):
             self._work_to_do.notify()
             return True
 
-    def _work(self, worker: Callable[[list[T]], list[R]], batch: int, ahead: int, wait: float) -> None:
+    def _work(self, worker: Callable[[list[T]], list[R]], calls: _Calls) -> None:
         with self._ending():
-            while (job := self._next_job(batch, ahead, wait)) is not None:
+            while (job := self._next_job(calls)) is not None:
                 ticket, items = job
+                began = _now()
                 results = worker(items)
                 with self._lock:
+                    self._pace.called(_now() - began)
                     self._results[ticket] = results
                     self._result_ready.notify()
 
-    def _next_job(self, batch: int, ahead: int, wait: float) -> tuple[int, list[T]] | None:
+    def _next_job(self, calls: _Calls) -> tuple[int, list[T]] | None:
         with self._lock:
-            while not self._cancelled:
+            while not self._cancelled and self._failure is None:
                 pause = _POLL
                 waiting = any(lane.items for lane in self._lanes)
-                if waiting and self._taken - self._given < ahead:
+                if waiting and self._taken - self._given < calls.ahead:
                     self._since = _now() if self._since is None else self._since
-                    pause = self._pause(batch, self._since + wait)
+                    pause = self._pause(calls.batch, self._since + calls.wait)
+                    if calls.fresh:
+                        pause = max(pause, self._early())
                     if not pause:
-                        items = self._take(batch)
+                        items = self._take(calls.batch)
                         self._taken += 1
                         self._since = None
                         self._room_in_lane.notify_all()
@@ -223,6 +245,12 @@ class Channel(Generic[T, R]):
         kinds = {lane.newest for lane in self._lanes if lane.items}
         more = len(kinds) == 1 and any(lane.newest in kinds and lane.expects(now, until) for lane in self._lanes)
         return until - now if more else 0.0
+
+    def _early(self) -> float:
+        """Seconds by which a call with what live sources have given would be over too soon."""
+        if any(lane.items and not lane.newest for lane in self._lanes):
+            return 0.0
+        return self._pace.pause(_now())
 
     def _take(self, batch: int) -> list[T]:
         """Up to `batch` items, one from each lane in turn."""

@@ -26,8 +26,8 @@ class Schedule:
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
             other cameras, a file's for the next ones.
         waiting: frames of a file that are decoded ahead.
-        ahead: inferences that are under way, or have ended before the caller wants their results.
-        model: threads that share the work of one inference; `encode`: of a video's encoder; `opencv`: of its own pool.
+        model: threads of the network on the CPU: those of its pool and one of the workers, which all share the pool;
+            `encode`: of a video's encoder; `opencv`: of its own pool.
     """
 
     mode: Literal["throughput", "latency"]
@@ -35,7 +35,6 @@ class Schedule:
     batch: int
     wait: float
     waiting: int
-    ahead: int
     model: int
     encode: int
     opencv: int
@@ -51,9 +50,10 @@ def plan(
     cameras: int = 0,
     cores: int | None = None,
 ) -> Schedule:
-    """In the mode throughput one single-threaded inference per core beats one that uses them all, and a GPU is given
-    batches, two to eight at a time. In the mode latency a picture is wanted soon: all cores work on the newest one, and
-    none waits in a queue; a GPU is given the newest ones of several cameras together.
+    """In the mode throughput one single-threaded inference per core beats one that uses them all, and cores without a
+    worker help with all inferences; a GPU is given batches, two to eight at a time. In the mode latency a picture is
+    wanted soon: all cores work on the newest one, and none waits in a queue; a GPU is given the newest ones of several
+    cameras together.
 
     Args:
         workers, batch, wait: None: as the mode and the device want it.
@@ -65,10 +65,10 @@ def plan(
     most = batch or (together if gpu else 1)
     if latency:
         workers = workers or 1
-        waiting, ahead = batch or 1, workers
+        waiting = batch or 1
     else:
         workers = workers or min(max(2, cores // 2) if gpu else cores, _MOST_WORKERS)
-        waiting, ahead = max(4, most + min(most, _GPU_BATCH) if gpu else most), workers + 1
+        waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most)
     threads = 1 if gpu else max(1, cores // workers)
     return Schedule(
         mode="latency" if latency else "throughput",
@@ -76,7 +76,6 @@ def plan(
         batch=most,
         wait=_wait(gpu, live=latency or cameras > 0) if wait is None else wait,
         waiting=waiting,
-        ahead=ahead,
         model=threads,
         encode=min(cores, 4) if gpu else 1,
         opencv=cores if gpu else threads,

@@ -63,7 +63,7 @@ def journey(
         }
         try:
             gate = gate and watch("gate", gate)
-            for recognised in channel.process(recognisers, plan.batch, gate, plan.ahead, plan.wait):
+            for recognised in channel.process(recognisers, plan.batch, gate, plan.wait, fresh=plan.mode == "latency"):
                 annotated = finish(recognised, stages, redact, overlay, tallies[recognised.frame.stream])
                 if annotated is not None:
                     yield annotated

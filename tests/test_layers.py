@@ -124,7 +124,7 @@ LEAVES = {
     "pipeline.errors": set(),
     "pipeline.terms": set(),
     "pipeline.contract": {"pipeline.terms"},
-    "pipeline.channel": {"pipeline.lane"},
+    "pipeline.channel": {"pipeline.lane", "pipeline.pace"},
     "pipeline.lane": set(),
     "pipeline.gate": set(),
     "pipeline.preprocess": {"pipeline.contract"},

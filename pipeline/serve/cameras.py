@@ -147,7 +147,9 @@ class Cameras(Generic[S]):
         try:
             with self._channel as channel:
                 try:
-                    for recognised in channel.process(self._recognisers, self._batch, self._gate, wait=self._wait):
+                    for recognised in channel.process(
+                        self._recognisers, self._batch, self._gate, self._wait, fresh=True
+                    ):
                         watched, _ = self._watched.get(recognised.frame.stream, (None, None))
                         if watched is not None:
                             watched.take(recognised)

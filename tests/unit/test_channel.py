@@ -52,7 +52,7 @@ def through(
     stop: threading.Event | None = None,
     batch: int = 1,
     capacity: int = 4,
-    ahead: int | None = None,
+    fresh: bool = False,
     dropped: list[int] | None = None,
     patience: float = PATIENCE,
 ) -> Iterator[int]:
@@ -62,7 +62,7 @@ def through(
             channel.feed(produce, newest=newest, name=f"lane {number}")
             for number, (produce, newest) in enumerate(lanes)
         ]
-        yield from channel.process(workers, batch, ahead=ahead)
+        yield from channel.process(workers, batch, fresh=fresh)
         if dropped is not None:
             dropped[:] = [lane.dropped for lane in fed]
 
@@ -128,8 +128,10 @@ def test_a_slow_consumer_holds_a_file_back(batch: int) -> None:
     assert max(leads) <= capacity + 1 + (workers + 2) * batch
 
 
-@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (2, 2), (2, 5)])
-def test_no_more_is_worked_on_ahead_than_was_allowed(workers: int, ahead: int) -> None:
+@pytest.mark.parametrize(("workers", "fresh", "most"), [(1, False, 2), (2, False, 3), (1, True, 1), (2, True, 2)])
+def test_one_call_more_than_there_are_workers_is_made_ahead_unless_results_are_to_be_fresh(
+    workers: int, fresh: bool, most: int
+) -> None:
     begun, leads = 0, []
 
     def note(items: list[int]) -> list[int]:
@@ -137,12 +139,12 @@ def test_no_more_is_worked_on_ahead_than_was_allowed(workers: int, ahead: int) -
         begun += 1
         return items
 
-    for given, _ in enumerate(through([file_of(60)], [note] * workers, ahead=ahead), start=1):
+    for given, _ in enumerate(through([file_of(60)], [note] * workers, fresh=fresh), start=1):
         if given % 10 == 0:
             time.sleep(0.01)
         leads.append(begun - given)
     assert len(leads) == 60
-    assert max(leads) <= ahead
+    assert max(leads) <= most
 
 
 def test_of_a_live_source_only_the_newest_is_kept_and_the_others_are_counted() -> None:
@@ -542,6 +544,67 @@ def test_of_a_live_source_the_gate_sees_what_is_taken_and_nothing_that_is_droppe
     assert [item >= 0 for item in results] == [number % 3 == 0 for number in range(len(results))]
 
 
+# Fresh results
+
+
+def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, items, put = 0.0, queue.SimpleQueue[int](), threading.Semaphore(0)
+    taken = queue.SimpleQueue[list[int]]()
+    monkeypatch.setattr(channel_module, "_now", lambda: now)
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        while (item := items.get()) >= 0:
+            yield item
+            put.release()
+
+    def work(batch: list[int]) -> list[int]:
+        nonlocal now
+        now += 1  # a call takes a second
+        taken.put(batch)
+        return batch
+
+    def come(item: int, at: float) -> None:
+        nonlocal now
+        now = at
+        items.put(item)
+        assert put.acquire(timeout=PATIENCE)
+
+    with Channel[int, int](threading.Event()) as channel:
+        channel.feed(produce, newest=True)
+        results = channel.process([work], fresh=True)
+        items.put(0)
+        assert next(results) == 0
+        assert put.acquire(timeout=PATIENCE)
+        assert taken.get(timeout=PATIENCE) == [0]
+        come(1, at=11)
+        assert taken.get(timeout=PATIENCE) == [1]  # nothing was known of the consumer
+        assert next(results) == 1  # which has kept the result before for 11 s
+        come(2, at=13)
+        come(3, at=21)
+        time.sleep(0.02)
+        assert taken.empty()
+        come(4, at=22)  # a second before it will ask
+        assert taken.get(timeout=PATIENCE) == [4]
+        assert next(results) == 4
+        come(5, at=25)
+        time.sleep(0.02)
+        assert taken.empty()
+        assert next(results) == 5  # it asks sooner than usual, and is not kept waiting
+        items.put(-1)
+
+
+def test_a_file_is_worked_on_while_the_consumer_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, taken = 0.0, queue.SimpleQueue[list[int]]()
+    monkeypatch.setattr(channel_module, "_now", lambda: now)
+    results = through([file_of(4)], [lambda batch: taken.put(batch) or batch], fresh=True)
+    for item in range(3):
+        assert next(results) == item
+        assert taken.get(timeout=PATIENCE) == [item]
+        now += 11
+    assert taken.get(timeout=PATIENCE) == [3]  # though it was not asked for
+    assert list(results) == [3]
+
+
 # Faults
 
 
@@ -565,6 +628,39 @@ def test_a_fault_in_a_worker_arrives_with_its_own_traceback(workers: int) -> Non
     with pytest.raises(ZeroDivisionError) as caught:
         list(through([(produce, False)], [lambda items: [deep_fault(i) for i in items]] * workers))
     assert_own_traceback(caught)
+
+
+def test_what_was_ready_before_a_fault_arrives() -> None:
+    failing = threading.Event()
+
+    def work(items: list[int]) -> list[int]:
+        if items == [2]:
+            failing.set()
+            raise ZeroDivisionError
+        return items
+
+    results = through([file_of(10)], [work])
+    assert next(results) == 0
+    wait(failing)
+    time.sleep(0.02)  # the fault becomes known
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_after_a_fault_nothing_more_is_taken() -> None:
+    """Else a camera that gives more and more would keep it from being told."""
+
+    def endless(stop: threading.Event) -> Iterator[int]:
+        yield from range(10_000_000)
+
+    def broken(stop: threading.Event) -> Iterator[int]:
+        yield 0
+        raise ZeroDivisionError
+
+    slowly = (time.sleep(0.001) for _ in through([(endless, True), (broken, True)], [same] * 3))
+    with pytest.raises(ZeroDivisionError):
+        list(slowly)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
