@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
-_MOST_WORKERS = 8  # one decoder feeds no more; each costs memory for a frame and an inference, on a GPU for a batch
+_MOST_WORKERS = 16  # one decoder feeds no more of small networks; each costs memory for a frame and an inference
+_MOST_BATCHES = 8  # in flight on a GPU; each costs memory for itself there and on the host
 _GPU_BATCH = 8
 _GPU_WAIT = 0.005  # seconds: what a camera's picture may get older, for an inference less
 _GPU_FILL = 0.05  # and one of a file: a decoder has filled a batch long before
@@ -67,9 +68,9 @@ def plan(
         workers = workers or 1
         waiting = batch or 1
     else:
-        workers = workers or min(max(2, cores // 2) if gpu else cores, _MOST_WORKERS)
+        workers = workers or (min(max(2, cores // 2), _MOST_BATCHES) if gpu else min(cores, _MOST_WORKERS))
         waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most)
-    threads = 1 if gpu else max(1, cores // workers)
+    threads = 1 if gpu else max(1, cores - workers + 1)
     return Schedule(
         mode="latency" if latency else "throughput",
         workers=workers,
