@@ -65,6 +65,7 @@ class OnnxModel:
         contract: what the file says about itself.
         device: what it really runs on: `cpu`, `cuda` or `tensorrt`.
         reason: why `auto` did not take a GPU; None otherwise.
+        cuda_graph: whether inferences are recorded as CUDA graphs, while which nothing else may use CUDA.
 
     Raises:
         ModelError: not a usable ONNX file. ContractError: no contract, or one that the graph does not keep.
@@ -96,7 +97,7 @@ class OnnxModel:
         self.contract: ModelContract = read_contract(self._session.get_modelmeta().custom_metadata_map, str(self.path))
         check_graph(self._session, self.contract, self.path)
         self._batch = 1
-        self._records = cuda_graph and self.device == "cuda"
+        self.cuda_graph = cuda_graph and self.device == "cuda"
         for wanted, what in ((cuda_graph, "CUDA graphs"), (nhwc, "NHWC")):
             if wanted and self.device != "cuda":
                 _LOG.warning("goes on without %s: it takes --device cuda", what)
@@ -179,7 +180,7 @@ class OnnxModel:
     def _slot(self) -> Slot:
         """That of this thread."""
         if not hasattr(self._slots, "mine"):
-            open_recorder = self._open_recorder if self._records else None
+            open_recorder = self._open_recorder if self.cuda_graph else None
             self._slots.mine = Slot(self._session, self.contract.outputs, open_recorder)
         mine: Slot = self._slots.mine
         return mine

@@ -88,11 +88,19 @@ class Recogniser:
         shape = (len(frames), geometries[0].height, geometries[0].width, 3)
         size = prod(shape)
         if self._buffer.size < size:
-            self._buffer = np.empty(size, np.uint8) if self._model.device == "cpu" else cuda.pinned(size)
+            self._grow(size)
         inputs_BHW3 = self._buffer[:size].reshape(shape)
         for frame, geometry, input_HW3 in zip(frames, geometries, inputs_BHW3, strict=True):
             write_input(frame.image, geometry, input_HW3)
         return inputs_BHW3
+
+    def _grow(self, size: int) -> None:
+        if self._model.device == "cpu":
+            self._buffer = np.empty(size, np.uint8)
+            return
+        larger = cuda.pinned(size)
+        with cuda.turnstile.together():  # the smaller one is given back
+            self._buffer = larger
 
     def _objects(self, outputs: Outputs, geometry: Geometry) -> Results:
         contract, settings = self._model.contract, self._settings

@@ -220,8 +220,8 @@ def _configure(
     loaded = model if isinstance(model, OnnxModel) else None
     if loaded and (chosen := {"device", "cuda_graph", "nhwc"} & options.keys()):
         raise ConfigError(f"'{min(chosen)}' is chosen when a model is opened; give it to open_model()")
-    path = loaded.path if loaded else model
-    return build_config({"sources": sources, "model": str(path), **options}), loaded
+    opened = {"model": str(loaded.path), "cuda_graph": loaded.cuda_graph} if loaded else {"model": str(model)}
+    return build_config({"sources": sources, **opened, **options}), loaded
 
 
 def _raise_first(tallies: Sequence[Tally]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,8 @@ from pipeline.tally import Tally
 from pipeline.track import LOST_AFTER, Tracker
 from pipeline.types import Annotated, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.zones import read_zones, settle_zones
+
+_LOG = logging.getLogger(__name__)
 
 Stage: TypeAlias = Callable[[Recognised], Recognised]
 
@@ -130,10 +133,25 @@ def _schedule(config: RunConfig, live: int, model: OnnxModel | None = None) -> s
         latency=latency,
         gpu=model.device != "cpu",
         workers=config.workers,
-        batch=config.batch or model.contract.input.batch,
+        batch=settle_batch(config, model),
         wait=config.batch_wait,
         cameras=live,
     )
+
+
+def settle_batch(config: Recognition, model: OnnxModel) -> int | None:
+    """How many frames are to share an inference; None: the schedule decides.
+
+    Raises:
+        ConfigError: more than the graph takes.
+    """
+    fixed = model.contract.input.batch
+    if fixed and config.batch and config.batch > fixed:
+        raise ConfigError(f"'batch' cannot be {config.batch}: {model.path} takes one frame at a time; leave it out")
+    batch = config.batch or fixed
+    if config.batch_wait and (batch == 1 or (batch is None and model.device == "cpu")):
+        _LOG.warning("goes on without 'batch_wait': each frame has an inference of its own")
+    return batch
 
 
 def open_gate(config: Recognition) -> Gate | None:

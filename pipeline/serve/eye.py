@@ -16,7 +16,7 @@ from pipeline.redact import Redactor
 from pipeline.second import open_second
 from pipeline.serve.stagger import Staggered
 from pipeline.track import LOST_AFTER, Tracker
-from pipeline.trip import Stage, open_gate, open_hider, painter, settle_recognition
+from pipeline.trip import Stage, open_gate, open_hider, painter, settle_batch, settle_recognition
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.zones import Places
 
@@ -42,7 +42,7 @@ class Eye:
         self.plan = schedule.plan(
             latency=True,
             gpu=self.model.device != "cpu",
-            batch=config.batch or self.model.contract.input.batch,
+            batch=settle_batch(config, self.model),
             wait=config.batch_wait,
             cameras=cameras,
         )

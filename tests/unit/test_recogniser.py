@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.gpu import FakeDriver, use
 from support.models import COLOURS, constant_detector, expected_scores, tiny_classifier, tiny_detector
 from support.surfaces import FakeSurface, on_host
 
+from pipeline import cuda
 from pipeline.contract import Resize
 from pipeline.model import OnnxModel, Outputs
 from pipeline.recogniser import Recogniser
@@ -205,6 +207,21 @@ def test_the_buffer_is_used_again(tmp_path: Path) -> None:
         items = recogniser(mixture(count))
         assert all(len(item.results) == 1 for item in items)
     assert len(set(model.places)) == 1
+
+
+def test_a_buffer_that_is_too_small_is_given_back_at_the_turnstile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could be given back while another thread records a CUDA graph."""
+    driver, inside = use(FakeDriver(), monkeypatch), list[int]()
+    monkeypatch.setattr(driver, "_cuMemFreeHost", lambda place: inside.append(cuda.turnstile._inside))
+    model = Watched(tiny_detector(tmp_path / "m.onnx"))
+    model.device = "cuda"
+    recogniser = Recogniser(model, settle(model.contract))
+    for count in (1, 3):
+        for frames, geometries in recogniser.batches(mixture(count)):
+            recogniser.inputs(frames, geometries)
+    assert inside == [1]
 
 
 def test_two_recognisers_share_a_model_but_no_buffer(tmp_path: Path) -> None:

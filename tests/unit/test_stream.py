@@ -71,7 +71,7 @@ def test_a_file_loses_no_frame(clip, tmp_path, detector_path):
 @pytest.mark.parametrize(
     ("options", "mode", "workers"),
     [
-        ({}, "throughput", min(available_cores(), 8)),
+        ({}, "throughput", min(available_cores(), 16)),
         ({"mode": "throughput", "workers": 3}, "throughput", 3),
         ({"workers": 1}, "throughput", 1),
         ({"mode": "latency"}, "latency", 1),
@@ -207,6 +207,27 @@ def test_a_fault_in_a_stage_arrives_with_its_traceback_and_leaves_playable_files
 def test_what_is_chosen_when_a_model_is_opened_cannot_be_chosen_again(classifier_path, key, value):
     with pytest.raises(ConfigError, match=f"^'{key}' is chosen when a model is opened; give it to open_model"):
         run("synthetic:32x32@25?frames=1", open_model(classifier_path, "cpu"), **{key: value})
+
+
+def test_a_model_that_records_cuda_graphs_is_not_run_beside_video_on_the_gpu(classifier_path):
+    model = open_model(classifier_path, "cpu")
+    model.cuda_graph = True  # as one on CUDA has it
+    with pytest.raises(ConfigError, match=r"^'cuda_graph' does not go with the decoder nvdec"):
+        run("clip.mp4", model, decoder="nvdec")
+
+
+def test_a_batch_that_the_graph_cannot_take_is_refused(tmp_path):
+    path = tiny_classifier(tmp_path / "m.onnx", batch=1)
+    with pytest.raises(ConfigError, match=r"^'batch' cannot be 8: .*m.onnx takes one frame at a time; leave it out"):
+        run("synthetic:32x32@25?frames=1", path, batch=8)
+    assert run("synthetic:32x32@25?frames=3", path, batch=1).frames == 3
+
+
+@pytest.mark.parametrize("options", [{"batch_wait": "50ms"}, {"batch_wait": "50ms", "batch": 2}, {}])
+def test_a_wait_for_nobody_is_told(classifier_path, options, caplog):
+    run("synthetic:32x32@25?frames=1", classifier_path, **options)
+    told = "goes on without 'batch_wait': each frame has an inference of its own"
+    assert caplog.messages.count(told) == ("batch_wait" in options and "batch" not in options)
 
 
 def test_a_fault_in_the_model_arrives(clip, classifier_path, monkeypatch):
@@ -738,9 +759,12 @@ def test_several_sources_need_a_folder(clip, tmp_path, classifier_path):
 
 def test_batches_give_the_same_results(tmp_path):
     clip = write_clip(tmp_path / "clip.mp4")
-    for batch, model in ((1, tiny_detector(tmp_path / "any.onnx")), (4, tiny_detector(tmp_path / "one.onnx", batch=1))):
-        run(str(clip), model, batch=batch, records=str(tmp_path / f"{batch}.jsonl"))
-    assert (tmp_path / "1.jsonl").read_text() == (tmp_path / "4.jsonl").read_text()
+    any_batch, one = tiny_detector(tmp_path / "any.onnx"), tiny_detector(tmp_path / "one.onnx", batch=1)
+    told = []
+    for model, batch in ((any_batch, 1), (any_batch, 4), (one, None)):
+        run(str(clip), model, batch=batch, records=str(tmp_path / "out.jsonl"))
+        told.append((tmp_path / "out.jsonl").read_text())
+    assert told[0] == told[1] == told[2]
 
 
 def test_an_unknown_label_is_told_before_anything_is_written(clip, tmp_path, detector_path):
