@@ -7,9 +7,10 @@ import logging
 import sys
 
 import av
+from av.codec.codec import UnknownCodecError
 
 from pipeline.errors import SinkError
-from pipeline.sinks.encoder import NVENC_PRESET, trial_encoder
+from pipeline.sinks.encoder import CODECS, NVENC_PRESET, trial_encoder
 from pipeline.sinks.picture import Picture
 
 _LIBRARY = "nvEncodeAPI64.dll" if sys.platform == "win32" else "libnvidia-encode.so.1"
@@ -46,6 +47,8 @@ def why_no_nvenc() -> str | None:
         picture.frame.pts, picture.frame.time_base = 0, context.time_base
         context.encode(picture.frame)
         context.encode(None)
+    except UnknownCodecError:
+        return f"PyAV {av.__version__} was built without {CODECS['nvenc']}, which its wheel has"
     except av.FFmpegError as error:
         return f"it does not open ({error.strerror}): the GPU has none, or the driver is too old"
     return None

@@ -73,6 +73,12 @@ def test_an_encoder_that_does_not_open_is_told(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
+def test_a_build_of_pyav_without_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvenc.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setitem(CODECS, "nvenc", "h264_not_built")
+    assert nvenc.why_no_nvenc() == f"PyAV {av.__version__} was built without h264_not_built, which its wheel has"
+
+
 def test_its_preset_need_not_be_found() -> None:
     assert Effort("auto", "nvenc").known(GREY) == NVENC_PRESET
     assert Effort("auto", "nvenc").encoder == "nvenc"
