@@ -139,8 +139,12 @@ def _heatmap(path: Path, sources: Sequence[Source]) -> Sink:
 def _video_maker(encoder: Encoder, preset: Preset, threads: int) -> MakeVideo:
     """Makes the labelled video of a source. A camera does not wait for a preset to be found."""
     chosen = choose_encoder(encoder)
-    recorded = Effort(preset, chosen)
-    live = Effort("ultrafast", chosen) if preset == "auto" else recorded
+
+    def effort(preset: str) -> Effort:
+        return Effort(preset, chosen, Effort(preset) if encoder == "auto" else None)
+
+    recorded = effort(preset)
+    live = effort("ultrafast") if preset == "auto" else recorded
 
     def make(path: Path, source: Source) -> VideoSink:
         return VideoSink(path, source.media, live if source.media.live else recorded, threads)

@@ -11,6 +11,7 @@ import av
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 
+from pipeline.errors import SinkError
 from pipeline.sinks.picture import BT601, LIMITED, Picture
 from pipeline.types import Image
 
@@ -57,6 +58,27 @@ def trial_encoder(encoder: str, preset: str, picture: Picture) -> VideoCodecCont
     return context
 
 
+class NvencError(SinkError):
+    """NVENC, which has encoded a picture on trial, does not open for a video."""
+
+
+def open_encoder(context: VideoCodecContext, encoder: str) -> None:
+    """Opens what would open with the first frame.
+
+    Raises:
+        NvencError: it is NVENC, and does not open.
+    """
+    try:
+        context.open()
+    except av.FFmpegError as error:
+        if encoder != "nvenc":
+            raise
+        raise NvencError(
+            f"NVENC does not open for {context.width} x {context.height} pixels ({error.strerror}): "
+            "it takes no such size, or no more videos at a time"
+        ) from error
+
+
 class Start:
     """The first frames of a video, kept until its preset is known, and the CPU time that the process took for them."""
 
@@ -92,10 +114,12 @@ class Effort:
         preset: of x264, for all of them. `auto`: the slowest up to `veryfast` that adds a tenth to the CPU time of a
             frame at most, tried in memory with the first frames of a video; once for each size of picture.
         encoder: `x264`, or `nvenc`, which has one preset and takes no CPU time.
+        otherwise: of x264, for videos that NVENC does not open for; None: there is nothing else.
     """
 
-    def __init__(self, preset: str = "auto", encoder: str = "x264") -> None:
+    def __init__(self, preset: str = "auto", encoder: str = "x264", otherwise: Effort | None = None) -> None:
         self.encoder = encoder
+        self.otherwise = otherwise
         self._given = NVENC_PRESET if encoder == "nvenc" else None if preset == "auto" else preset
         self._found: dict[tuple[int, ...], str] = {}
 

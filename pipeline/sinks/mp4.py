@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from pipeline.sinks.encoder import CODECS, encoder_options, set_up_encoder
+from pipeline.sinks.encoder import CODECS, encoder_options, open_encoder, set_up_encoder
 from pipeline.sinks.picture import Picture
 from pipeline.sinks.sound import Sound, decode_time
 from pipeline.types import Image, Media
@@ -42,6 +42,9 @@ class Mp4Writer:
         height, width: of the first frame, in pixels.
         encoder: `x264` or `nvenc`.
         preset, threads: of the encoder.
+
+    Raises:
+        NvencError: NVENC does not open; there is no file yet.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Mp4Writer:
         stream = self._output.add_stream(CODECS[encoder], rate=rate, options=options, time_base=self._time_base)
         assert isinstance(stream, VideoStream)
         set_up_encoder(stream.codec_context, self._picture, threads)
+        open_encoder(stream.codec_context, encoder)
         return stream
 
     def _encode(self, duration: int) -> None:

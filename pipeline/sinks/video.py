@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import av
 
 from pipeline.errors import SinkError
-from pipeline.sinks.encoder import Effort, Start
+from pipeline.sinks.encoder import Effort, NvencError, Start
 from pipeline.sinks.mp4 import Mp4Writer
 from pipeline.sinks.partial import check_file, finish, partial_path, writing
 from pipeline.types import Annotated, Media
+
+_LOG = logging.getLogger(__name__)
 
 
 class VideoSink:
@@ -23,14 +26,14 @@ class VideoSink:
         path: a file called *.mp4.
         media: what the source said about itself; `seconds` is when its last picture ends.
         effort: what encodes, and chooses its preset; None: x264, the fastest. While it has to be found, the first
-            frames are kept back: a dozen, or those of a second.
+            frames are kept back: a dozen, or those of a second. Where NVENC does not open, it says what does instead.
         threads: of the encoder; 0 lets it choose by the number of cores.
 
     Attributes:
         encoder: `x264` or `nvenc`, and `preset`: what was chosen; None: nothing yet.
 
     Raises:
-        SinkError: the file cannot be made.
+        SinkError: the file cannot be made, or NVENC does not open and nothing else may encode.
     """
 
     draws = True
@@ -72,16 +75,30 @@ class VideoSink:
                 raise
 
     def _begin(self) -> None:
-        """Writes the frames that were kept."""
+        """Writes the frames that were kept; where NVENC does not open, they are kept for x264."""
         first, _ = self._start.frames[0]
-        self.encoder = self._effort.encoder
-        self.preset = self._effort.known(first) or self._effort.find(self._start)
+        encoder, preset = self._effort.encoder, self._effort.known(first) or self._effort.find(self._start)
         height, width = first.shape[:2]
         partial = partial_path(self._path)
-        self._writer = Mp4Writer(partial, self._media, height, width, self.encoder, self.preset, self._threads)
+        try:
+            self._writer = Mp4Writer(partial, self._media, height, width, encoder, preset, self._threads)
+        except NvencError as error:
+            self._start_again(error)
+            return
+        self.encoder, self.preset = encoder, preset
         for image, pts in self._start.frames:
             self._writer.add(image, pts)
         self._start.frames.clear()
+
+    def _start_again(self, error: NvencError) -> None:
+        """With x264: the preset of NVENC is known, so that only the first frame was kept."""
+        if self._effort.otherwise is None:
+            raise SinkError(f"cannot write {self._path}: {error}; use --encoder x264 or auto") from error
+        _LOG.warning("%s is encoded on the CPU, with x264: %s", self._path, error)
+        self._effort = self._effort.otherwise
+        (first,) = self._start.frames
+        self._start = Start()
+        self._start.keep(*first)
 
     def _end(self) -> None:
         try:

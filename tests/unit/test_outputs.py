@@ -11,6 +11,7 @@ import pytest
 from pipeline.config import RunConfig
 from pipeline.errors import SinkError, SourceError, StopStream
 from pipeline.outputs import Outputs, plan_outputs
+from pipeline.sinks.encoder import CODECS
 from pipeline.sinks.memory import MemorySink
 from pipeline.tally import Tally
 from pipeline.types import Annotated, Classification, Frame, Media, Redacted
@@ -345,3 +346,23 @@ def test_an_encoder_that_cannot_be_had_is_found_out_before_anything_is_written(
     with pytest.raises(SinkError, match="nvenc cannot be used: no such luck"):
         plan(sources_of(media), output=str(tmp_path / "x.mp4"), encoder="nvenc")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("media", [LIVE, Media()])
+def test_a_video_that_nvenc_does_not_open_for_is_told_to_be_of_x264(
+    media: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sinks.nvenc.why_no_nvenc", lambda: None)
+    monkeypatch.setitem(CODECS, "nvenc", "libx264")  # refuses NVENC's preset
+    sources = sources_of(media)
+    tallies = tallies_of(sources)
+    config = RunConfig(sources=sources[0].name, model="m.onnx", output=str(tmp_path / "x.mp4"), encoder="auto")
+    with plan_outputs(config, sources, tallies, 1) as outputs:
+        outputs.write(item())
+    assert (tallies[0].encoder, tallies[0].preset) == ("x264", "ultrafast")
+    with (
+        pytest.raises(SinkError, match="use --encoder x264 or auto"),
+        plan(sources, output=str(tmp_path / "y.mp4"), encoder="nvenc") as outputs,
+    ):
+        outputs.write(item())
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mp4"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.sinks import encoder
-from pipeline.sinks.encoder import PRESETS, Effort, Start
+from pipeline.sinks.encoder import PRESETS, Effort, NvencError, Start
 from pipeline.sinks.video import VideoSink
 from pipeline.terms import Preset
 from pipeline.types import Annotated, Image, Media
@@ -183,3 +183,20 @@ def test_the_second_video_of_a_size_begins_at_once(
         sink.close()
         assert sink.preset == "superfast"
     assert len(trials) == len(set(trials)), "they are tried for the first video alone"
+
+
+def test_what_nvenc_took_until_it_did_not_open_is_no_cpu_time_of_a_frame(
+    cpu: Clock, trials: list[str], tmp_path: Path, make_item: MakeItem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_slowly(context: object, encoder: str) -> None:
+        if encoder == "nvenc":
+            cpu.now += 9.0
+            raise NvencError("no such luck")
+
+    monkeypatch.setattr("pipeline.sinks.mp4.open_encoder", open_slowly)
+    sink = VideoSink(tmp_path / "x.mp4", MEDIA, Effort("auto", "nvenc", Effort()))
+    for index in range(12):
+        sink.write(make_item(grey(), index, index / 25))
+        cpu.now += 0.03
+    sink.close()
+    assert (sink.encoder, sink.preset) == ("x264", "superfast")

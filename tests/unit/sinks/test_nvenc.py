@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -13,8 +14,14 @@ from pipeline.errors import SinkError
 from pipeline.sinks import nvenc
 from pipeline.sinks.encoder import CODECS, NVENC_PRESET, Effort, trial_encoder
 from pipeline.sinks.mp4 import Mp4Writer
-from pipeline.types import Media
+from pipeline.sinks.video import VideoSink
+from pipeline.types import Annotated, Media
 
+MakeItem = Callable[..., Annotated]
+
+REFUSAL = (
+    "NVENC does not open for 320 x 240 pixels (Invalid argument): it takes no such size, or no more videos at a time"
+)
 GREY = np.full((240, 320, 3), 128, np.uint8)
 
 
@@ -86,6 +93,48 @@ def test_its_preset_need_not_be_found() -> None:
 
 
 @pytest.mark.parametrize("encoder", list(CODECS))
-def test_the_video_is_encoded_with_it(encoder: str, tmp_path: Path) -> None:
+def test_the_video_is_encoded_with_it(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sinks.mp4.open_encoder", lambda *_: None)
     writer = Mp4Writer(tmp_path / "x.mp4", Media(), 240, 320, encoder, "any", 1)
     assert writer._stream.codec_context.codec.name == CODECS[encoder]
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libx264 stands in for an NVENC that does not open for the video: it knows no preset p4."""
+    monkeypatch.setitem(CODECS, "nvenc", "libx264")
+
+
+@pytest.mark.parametrize("preset", ["auto", "fast"])
+@pytest.mark.parametrize("frames", [1, 2, 15])
+def test_a_video_that_it_does_not_open_for_begins_again_with_x264(
+    frames: int,
+    preset: str,
+    refusing: None,
+    tmp_path: Path,
+    make_item: MakeItem,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink = VideoSink(tmp_path / "x.mp4", Media(), Effort(preset, "nvenc", Effort(preset)))
+    for index in range(frames):
+        sink.write(make_item(GREY + index, index, index / 25))
+    sink.close()
+    assert sink.encoder == "x264"
+    assert sink.preset == "fast" if preset == "fast" else sink.preset in ("ultrafast", "superfast", "veryfast")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mp4"]
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        levels = [frame.to_ndarray(format="bgr24").mean() for frame in container.decode(video=0)]
+    assert np.allclose(levels, 128 + np.arange(frames), atol=2)
+    assert caplog.messages == [f"{tmp_path / 'x.mp4'} is encoded on the CPU, with x264: {REFUSAL}"]
+
+
+def test_a_video_that_it_alone_may_encode_ends_before_there_is_a_file(
+    refusing: None, tmp_path: Path, make_item: MakeItem
+) -> None:
+    sink = VideoSink(tmp_path / "x.mp4", Media(), Effort("auto", "nvenc"))
+    with pytest.raises(SinkError) as caught:
+        sink.write(make_item(GREY, 0, 0.0))
+    sink.close(whole=False)
+    assert str(caught.value) == f"cannot write {tmp_path / 'x.mp4'}: {REFUSAL}; use --encoder x264 or auto"
+    assert sink.encoder is None
+    assert not list(tmp_path.iterdir())
