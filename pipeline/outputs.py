@@ -138,7 +138,7 @@ def _heatmap(path: Path, sources: Sequence[Source]) -> Sink:
 
 def _video_maker(encoder: Encoder, preset: Preset, threads: int) -> MakeVideo:
     """Makes the labelled video of a source. A camera does not wait for a preset to be found."""
-    chosen = choose_encoder(encoder)
+    chosen = choose_encoder(encoder, preset)
 
     def effort(preset: str) -> Effort:
         return Effort(preset, chosen, Effort(preset) if encoder == "auto" else None)

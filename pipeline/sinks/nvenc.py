@@ -19,8 +19,11 @@ _SIDE = 256  # pixels; there are smaller pictures that it does not take
 _LOG = logging.getLogger(__name__)
 
 
-def choose_encoder(wanted: str) -> str:
+def choose_encoder(wanted: str, preset: str = "auto") -> str:
     """`x264` or `nvenc` for `x264`, `nvenc` or `auto`, which is NVENC where that can be used; else why not is logged.
+
+    Args:
+        preset: that asked for of x264; that NVENC has its own is logged.
 
     Raises:
         SinkError: `nvenc` is wanted, and cannot be used.
@@ -28,6 +31,8 @@ def choose_encoder(wanted: str) -> str:
     if wanted == "x264":
         return "x264"
     if (reason := why_no_nvenc()) is None:
+        if preset != "auto":
+            _LOG.warning("videos are encoded by NVENC with its own preset %s: %s is one of x264", NVENC_PRESET, preset)
         return "nvenc"
     if wanted == "nvenc":
         raise SinkError(f"nvenc cannot be used: {reason}; use --encoder x264, or run: onsight doctor")

@@ -366,3 +366,11 @@ def test_a_video_that_nvenc_does_not_open_for_is_told_to_be_of_x264(
     ):
         outputs.write(item())
     assert [path.name for path in tmp_path.iterdir()] == ["x.mp4"]
+
+
+def test_a_preset_that_nvenc_does_not_take_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pipeline.sinks.nvenc.why_no_nvenc", lambda: None)
+    plan(sources_of(LIVE, Media()), output=str(tmp_path), encoder="auto", preset="medium")
+    assert caplog.messages == ["videos are encoded by NVENC with its own preset p4: medium is one of x264"]

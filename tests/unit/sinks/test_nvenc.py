@@ -34,6 +34,14 @@ def test_it_is_taken_where_it_works(
     assert not caplog.messages
 
 
+def test_that_it_does_not_take_the_preset_asked_for_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(nvenc, "why_no_nvenc", lambda: None)
+    assert nvenc.choose_encoder("auto", "medium") == "nvenc"
+    assert caplog.messages == ["videos are encoded by NVENC with its own preset p4: medium is one of x264"]
+
+
 def test_where_it_does_not_it_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvenc, "why_no_nvenc", lambda: "no such luck")
     with pytest.raises(SinkError) as caught:
