@@ -133,7 +133,10 @@ def measure_streams(
 ) -> tuple[Bench, list[Span]]:
     """How many cameras of `size` at `fps` are taken: ends with the first of the `counts` that are too many."""
     tell("warm-up")
-    session = _Session(job, plan, run_streams(job, size, fps, 1, min(WARM_UP, plan.seconds), None))
+    run = run_streams(job, size, fps, 1, min(WARM_UP, plan.seconds), None)
+    session = _Session(job, plan, run)
+    if run.encoder == "x264":
+        job = _settle(job, run)  # but where NVENC was found, it may not open for all of more videos
     found, spans = list[Streams](), list[Span]()
     for count in counts:
         rounds: list[Watched] = []
@@ -146,4 +149,5 @@ def measure_streams(
         found.append(sum_up(count, rounds, peak_memory()))
         if not found[-1].taken:
             break
-    return session.sum_up(target_fps=fps, streams=tuple(found)), spans
+    bench = session.sum_up(target_fps=fps, streams=tuple(found))
+    return bench.model_copy(update={"encoder": run.encoder, "preset": run.preset}), spans

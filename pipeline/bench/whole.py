@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
@@ -21,7 +21,8 @@ from pipeline.types import Annotated
 class Run:
     """One run that is over. `rate` is that of its frames once the first was written, `seconds` are all of it.
 
-    `workers` inferred side by side. `encoder` and `preset`: of its labelled video; None: there is none.
+    `workers` inferred side by side. `encoder` and `preset`: of its labelled video, or `nvenc, x264` where those
+    of several sources differ; None: there is none.
     """
 
     frames: int
@@ -65,7 +66,6 @@ def run_sources(
     if summary.errors:
         raise summary.errors[0]
     assert end.model is not None
-    first = summary.sources[0]
     dropped, seen = summary.dropped, spans.split()
     workers = summary.workers
     return Run(
@@ -77,9 +77,13 @@ def run_sources(
         end.model,
         seen,
         workers,
-        first.encoder,
-        first.preset,
+        _all_of(tally.encoder for tally in summary.sources),
+        _all_of(tally.preset for tally in summary.sources),
     )
+
+
+def _all_of(names: Iterable[str | None]) -> str | None:
+    return ", ".join(sorted({name for name in names if name})) or None
 
 
 class _End:

@@ -11,10 +11,12 @@ from support.benches import clip_bench, streams_bench
 from support.clips import write_clip
 from support.pages import Page
 
+from pipeline.bench.job import plan_job, synthetic_spec
+from pipeline.bench.measure import Plan, measure_streams
 from pipeline.bench.result import Bench, Machine, read_bench
 from pipeline.cli_bench import bench, compare_bench
 from pipeline.errors import OnsightError
-from pipeline.sinks.encoder import PRESETS
+from pipeline.sinks.encoder import CODECS, PRESETS, NvencError
 
 FAST = ("--rounds", 2, "--seconds", 0.2)
 
@@ -113,6 +115,31 @@ def test_live_streams_end_with_an_answer(classifier_path: Path, here: Path) -> N
     assert all(each.due > 0 for each in found.streams)
     assert "this machine takes" in result.stdout
     assert "painted, not decoded" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("opens", "encoder", "preset", "tried"),
+    [(0, "x264", "ultrafast", 1), (2, "nvenc, x264", "p4, ultrafast", 3), (3, "nvenc", "p4", 3)],
+)
+def test_what_encoded_the_streams_is_told(
+    opens: int, encoder: str, preset: str, tried: int, classifier_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libx264 stands in for an NVENC that opens so often: the warm-up has one stream, the round two."""
+    seen: list[str] = []
+
+    def open_some(context: object, encoder: str) -> None:
+        seen.extend([encoder] if encoder == "nvenc" else [])
+        if encoder == "nvenc" and len(seen) > opens:
+            raise NvencError("no such luck")
+
+    monkeypatch.setattr("pipeline.sinks.nvenc.why_no_nvenc", lambda: None)
+    monkeypatch.setitem(CODECS, "nvenc", "libx264")
+    monkeypatch.setattr("pipeline.sinks.mp4.encoder_options", lambda encoder, preset: {"preset": "ultrafast"})
+    monkeypatch.setattr("pipeline.sinks.mp4.open_encoder", open_some)
+    job = plan_job(synthetic_spec("64x48", 25), classifier_path, "cpu", encode=True, encoder="auto")
+    found, _ = measure_streams(job, "64x48", 25, (2,), Plan(rounds=1, seconds=0.1, batches=(1,)), lambda what: None)
+    assert (found.encoder, found.preset) == (encoder, preset)
+    assert len(seen) == tried
 
 
 @pytest.mark.parametrize(
