@@ -44,6 +44,11 @@ def measure_efficiency(fps: Spread, limit: Limit) -> Spread:
     return Spread.of([rate / allowed for rate, allowed in zip(fps.rounds, limit.fps.rounds, strict=True)])
 
 
+def measure_cores(fps: Spread, costs: Sequence[Cost], cores: float) -> Spread:
+    """The rate of each round ÷ the one that `cores` allow which do nothing but the stages, on a CPU."""
+    return Spread.of([rate / _cores_allow(cost, cores) for rate, cost in zip(fps.rounds, costs, strict=True)])
+
+
 def bound_efficiency(costs: Sequence[Cost], ratios: Sequence[float], cores: float, limit: Limit) -> Spread:
     """What is left of the efficiency on a CPU where inference costs `ratios` times the CPU time that it takes alone,
     because others run beside it: the rate that `cores` allow with inference so much dearer ÷ that of the `limit`, or 1.
@@ -51,12 +56,17 @@ def bound_efficiency(costs: Sequence[Cost], ratios: Sequence[float], cores: floa
     rates = []
     for cost, ratio in zip(costs, ratios, strict=True):
         dearer = (ratio - 1) * cost.cpu_ms["infer"]
-        rates.append(1000 * cores / (sum(cost.cpu_ms.values()) + dearer))
+        rates.append(_cores_allow(cost, cores, dearer))
     return Spread.of([min(1.0, rate / allowed) for rate, allowed in zip(rates, limit.fps.rounds, strict=True)])
 
 
+def _cores_allow(cost: Cost, cores: float, dearer: float = 0.0) -> float:
+    """Frames a second of frames that cost so many milliseconds more."""
+    return 1000 * cores / (sum(cost.cpu_ms.values()) + dearer)
+
+
 def _on_cpu(cost: Cost, cores: float) -> dict[str, float]:
-    return {"the cores": sum(cost.cpu_ms.values()) / cores, **_threads(cost)}
+    return {"the cores": 1000 / _cores_allow(cost, cores), **_threads(cost)}
 
 
 def _threads(cost: Cost) -> dict[str, float]:

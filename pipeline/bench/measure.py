@@ -10,7 +10,7 @@ from typing import Any, cast
 from pipeline.bench.alone import Stages
 from pipeline.bench.calls import Call
 from pipeline.bench.doubts import find_doubts
-from pipeline.bench.efficiency import find_limit, measure_efficiency
+from pipeline.bench.efficiency import find_limit, measure_cores, measure_efficiency
 from pipeline.bench.gpu import watch_gpu
 from pipeline.bench.job import Job, model_facts
 from pipeline.bench.laps import Laps
@@ -116,6 +116,7 @@ def measure_clip(job: Job, plan: Plan, tell: Tell) -> tuple[Bench, list[Span]]:
         together=sum_up_pairs(stages.sessions, pairs, costs, cores, limit) if stages and pairs else None,
         limit=limit,
         efficiency=measure_efficiency(whole.fps, limit),
+        efficiency_of_cores=None if session.on_gpu else measure_cores(whole.fps, costs, cores),
     )
     return bench, spans
 

@@ -24,6 +24,7 @@ def render(bench: Bench, spans: Sequence[Span]) -> str:
             "told": list(words.what_was_measured(bench)),
             "answer": words.the_answer(bench) if bench.streams else "",
             "limit": words.the_limit(bench),
+            "cores": words.the_cores(bench),
             "number": words.number,
             "spread": words.spread,
             "percent_of": words.percent,

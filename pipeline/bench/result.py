@@ -208,7 +208,11 @@ class ClipFacts(_Part):
 
 
 class Bench(_Part):
-    """A benchmark of a clip (`whole`, `alone`, `batches`, `together`, `limit`, `efficiency`) or of live `streams`."""
+    """A benchmark of a clip (`whole`, `alone`, `batches`, `together`, `limit`, `efficiency`) or of live `streams`.
+
+    `efficiency`: the rate ÷ that of the `limit`; `efficiency_of_cores`: ÷ what the cores alone would allow; None on a
+    GPU.
+    """
 
     kind: Literal["onsight bench"] = KIND
     version: Literal[1] = VERSION
@@ -236,6 +240,7 @@ class Bench(_Part):
     together: Together | None = None
     limit: Limit | None = None
     efficiency: Spread | None = None
+    efficiency_of_cores: Spread | None = None
     streams: tuple[Streams, ...] = ()
     warnings: tuple[str, ...] = ()
 

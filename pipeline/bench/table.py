@@ -12,7 +12,16 @@ from rich.text import Text
 
 from pipeline.bench.compare import Change
 from pipeline.bench.result import Bench, Whole
-from pipeline.bench.words import number, percent, percentiles, spread, the_answer, the_limit, what_was_measured
+from pipeline.bench.words import (
+    number,
+    percent,
+    percentiles,
+    spread,
+    the_answer,
+    the_cores,
+    the_limit,
+    what_was_measured,
+)
 
 _NARROWEST = 100  # letters: into a file or a pipe, too
 _COLOURS = {"better": "green", "worse": "red"}
@@ -85,6 +94,8 @@ def _whole(bench: Bench, whole: Whole) -> Table:
     table.add_row("the run", Text(f"{spread(whole.fps)} frames/s", "bold"))
     if bench.efficiency and bench.limit:
         table.add_row("efficiency", f"{spread(bench.efficiency)} of {number(bench.limit.fps.median)} frames/s")
+        if cores := the_cores(bench):
+            table.add_row("", cores)
         table.add_row("limit", the_limit(bench))
     stages = sum(stage.cpu_ms.median for stage in bench.alone)
     table.add_row("CPU ms a frame", f"{spread(whole.cpu_ms)}; its stages alone {number(stages)}")

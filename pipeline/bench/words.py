@@ -78,6 +78,13 @@ def the_limit(bench: Bench) -> str:
     return f"{name} {are} the limit{why}"
 
 
+def the_cores(bench: Bench) -> str:
+    """What part of all cores the run reached, where they are not its limit; else empty."""
+    if bench.efficiency_of_cores is None or bench.limit is None or bench.limit.share is not None:
+        return ""
+    return f"{spread(bench.efficiency_of_cores)} of what {bench.machine.usable_cores:g} cores would allow"
+
+
 def the_answer(bench: Bench) -> str:
     """How many cameras this machine takes, in one sentence."""
     most = max((each.streams for each in bench.streams if each.taken), default=0)

@@ -74,6 +74,9 @@ def test_a_clip_is_measured_in_all_its_stages(clip: Path, detector_path: Path, h
         ms = {stage.name: stage.ms.rounds[i] for stage in found.alone}
         slowest = max(cost / found.machine.usable_cores, ms["decode"], ms["draw"] + ms["encode"] + ms["records"])
         allowed = 1000 / slowest
+        assert found.efficiency_of_cores is not None
+        fps = found.whole.fps.rounds[i]
+        assert found.efficiency_of_cores.rounds[i] == pytest.approx(fps * cost / 1000 / found.machine.usable_cores)
         assert found.limit.fps.rounds[i] == pytest.approx(allowed)
         assert found.efficiency.rounds[i] == pytest.approx(found.whole.fps.rounds[i] / allowed)
 
@@ -96,6 +99,7 @@ def test_on_more_cores_than_a_thread_can_feed_that_thread_is_the_limit(
     decode = next(stage.ms.rounds for stage in found.alone if stage.name == "decode")
     assert all(fps <= 1000 / ms for fps, ms in zip(found.limit.fps.rounds, decode, strict=True))
     assert "is the limit: one thread does it" in result.stdout
+    assert "of what 10000 cores would allow" in result.stdout
 
 
 def test_without_encoding_nothing_is_encoded(clip: Path, classifier_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.bench.efficiency import Cost, bound_efficiency, find_limit, measure_efficiency
+from pipeline.bench.efficiency import Cost, bound_efficiency, find_limit, measure_cores, measure_efficiency
 from pipeline.bench.result import Spread
 
 
@@ -39,6 +39,13 @@ def test_each_round_is_held_against_its_own_stages():
     costs = [Cost(ms={}, cpu_ms={"infer": 10.0}), Cost(ms={}, cpu_ms={"infer": 20.0})]
     efficiency = measure_efficiency(Spread.of([90, 45]), find_limit(costs, cores=1, gpu=False))
     assert efficiency.rounds == pytest.approx((0.9, 0.9))
+
+
+def test_what_the_cores_reached_is_told_whatever_the_limit_is():
+    cost = Cost(ms={"decode": 4.0, "infer": 9.0}, cpu_ms={"decode": 2.0, "infer": 8.0})
+    limit, fps = find_limit([cost], cores=16, gpu=False), Spread.of([200.0])
+    assert (limit.resource, measure_efficiency(fps, limit).median) == ("decode", 0.8)
+    assert measure_cores(fps, [cost], cores=16).median == pytest.approx(200 / 1600)
 
 
 @pytest.mark.parametrize(
