@@ -52,7 +52,7 @@ def probe(target: str, name: str) -> Claims:
     """Reads the headers of the video `target`, a path or an http URL; messages call it `name`.
 
     Raises:
-        SourceError: it is missing, empty, damaged, or has no video stream.
+        SourceError: it is missing, empty, damaged, or has no video stream of a known codec.
     """
     path = None if "://" in target else Path(target)
     if path is not None:
@@ -62,6 +62,8 @@ def probe(target: str, name: str) -> Claims:
             stream = video_stream(container)
             if stream is None or container.format.name == _TEXT_ART:
                 raise SourceError(f"{name} has no video stream: give a video, an image, a folder or a URL")
+            if stream.codec_context is None:  # which PyAV does not have of an unknown codec
+                raise SourceError(f"the codec of {name} is not known: copy the file again, or convert it to H.264")
             return _claims(container, stream)
     except av.FFmpegError as error:
         raise SourceError(_explain(error, path, name)) from None

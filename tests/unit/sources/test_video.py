@@ -126,6 +126,14 @@ def test_damage_in_two_places_is_passed_over(tmp_path: Path) -> None:
     assert {30, 50, 67, 80, 99} <= {clips.number_in(frame.image) for frame in frames}
 
 
+def test_a_codec_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    clip = clips.write_clip(tmp_path / "clip.mp4")
+    clip.write_bytes(clip.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(SourceError) as caught:
+        open_source(str(clip))
+    assert str(caught.value) == f"the codec of {clip} is not known: copy the file again, or convert it to H.264"
+
+
 @pytest.mark.parametrize("part", [0.5, 0.66, 0.8])
 def test_a_short_clip_that_is_cut_fails_too(tmp_path: Path, part: float) -> None:
     clip = cut(clips.write_clip(tmp_path / "clip.mp4", options={"movflags": "faststart"}), part)
