@@ -14,7 +14,7 @@ from pipeline.serve.clips import Recorder
 from pipeline.serve.encoding import FrameFeed
 from pipeline.serve.parameters import ParameterSets
 from pipeline.sources.live import Timing, hide_credentials
-from pipeline.sources.probe import TIMEOUT, video_stream
+from pipeline.sources.probe import TIMEOUT, demux, video_stream
 from pipeline.types import Image
 
 _CODECS = frozenset({"h264", "hevc", "av1"})  # those that an mp4 holds and browsers play
@@ -123,7 +123,7 @@ class PacketReader:
                 raise _Unplayable(codec)
             parameters = ParameterSets(stream)
             self._recorder.connect(parameters.add_stream)
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 if stop.is_set():
                     break
                 if packet.size:

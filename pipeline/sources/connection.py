@@ -14,7 +14,7 @@ import av
 
 from pipeline.sources.capture import open_capture
 from pipeline.sources.decoder import Decoder
-from pipeline.sources.probe import video_stream
+from pipeline.sources.probe import demux, video_stream
 from pipeline.sources.pyav import upright
 from pipeline.types import Image
 
@@ -87,7 +87,7 @@ class Stream:
         decoder = Decoder(self._stream)
         newest, first = time.monotonic(), True
         try:
-            for packet in self._container.demux():  # of all streams: waiting for one among them sees no time pass
+            for packet in demux(self._container):  # of all streams: waiting for one among them sees no time pass
                 if time.monotonic() - newest >= self._reading:  # what comes now, FFmpeg has held back since then
                     break
                 if packet.stream.index != self._stream.index or not packet.size:  # what it still held is old by now

@@ -7,6 +7,7 @@ from typing import Any
 import av
 
 from pipeline.sources.memory import give_back
+from pipeline.sources.pyav import DAMAGED
 
 _DEEPEST = 4  # pictures held back to bring them into order; more than cameras need, and less than damage asks for
 
@@ -34,7 +35,7 @@ class Decoder:
             self._keep_up()
         try:
             return self._codec.decode(packet)
-        except (av.InvalidDataError, av.error.PatchWelcomeError):
+        except DAMAGED:
             return []
 
     def _keep_up(self) -> None:

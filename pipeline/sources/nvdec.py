@@ -15,7 +15,7 @@ from av.codec.hwaccel import HWAccel
 from pipeline import cuda
 from pipeline.errors import DeviceError
 from pipeline.sources import pyav
-from pipeline.sources.probe import open_container, video_stream
+from pipeline.sources.probe import demux, open_container, video_stream
 from pipeline.types import Image, OnDevice
 
 _LIBRARY = "nvcuvid.dll" if sys.platform == "win32" else "libnvcuvid.so.1"
@@ -99,7 +99,7 @@ def why_not(target: str) -> str | None:
 def _try(target: str) -> str | None:
     with open_container(target, hwaccel=_hwaccel()) as container:
         stream = video_stream(container)
-        for packet in islice(container.demux(stream), _TRIED):
+        for packet in islice(demux(container, stream), _TRIED) if stream else ():
             if (picture := _first(packet)) is not None:
                 return _unfit(picture)
     return "this GPU does not decode its codec, profile or size"
@@ -108,7 +108,7 @@ def _try(target: str) -> str | None:
 def _first(packet: av.Packet[Any]) -> av.VideoFrame | None:
     try:
         return next(iter(packet.decode()), None)
-    except av.InvalidDataError:
+    except pyav.DAMAGED:
         return None
 
 

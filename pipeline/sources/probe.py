@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
@@ -46,6 +51,15 @@ def video_stream(container: InputContainer) -> VideoStream | None:
     """The first stream of pictures that is no cover art."""
     attached = av.stream.Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & attached), None)
+
+
+def demux(container: InputContainer, *streams: Stream) -> Iterator[Packet[Any]]:
+    """The packets of these streams, or of all, to the end, and then an empty one of each, which flushes its decoder.
+
+    At the end PyAV also looks for streams that have begun on the way, which it does not know, and fails: IndexError.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 def probe(target: str, name: str) -> Claims:

@@ -10,8 +10,11 @@ import av
 import numpy as np
 from av.codec.hwaccel import HWAccel
 
-from pipeline.sources.probe import open_container, video_stream
+from pipeline.sources.probe import demux, open_container, video_stream
 from pipeline.types import Image
+
+DAMAGED = av.InvalidDataError, av.error.PatchWelcomeError
+"""What a decoder says of a damaged packet: the next one may be whole."""
 
 _RUN_UP = 10.0  # seconds; a seek is not exact in every format
 
@@ -21,6 +24,9 @@ def decode(target: str, threads: int, after: float | None = None) -> Generator[t
 
     Args:
         after: only later pictures, in seconds; most of what comes before is passed over without being decoded.
+
+    Raises:
+        av.FFmpegError: the video cannot be opened, or its decoder fails at more than damage.
     """
     for picture, seconds in read(target, threads, after=after):
         yield upright(picture), seconds
@@ -30,11 +36,7 @@ def read(
     target: str, threads: int, *, after: float | None = None, hwaccel: HWAccel | None = None
 ) -> Generator[tuple[av.VideoFrame, float]]:
     """`decode` before the pictures are made upright BGR; with `hwaccel` they are where that leaves them."""
-    try:
-        container = open_container(target, hwaccel=hwaccel)
-    except av.FFmpegError:
-        return
-    with container:
+    with open_container(target, hwaccel=hwaccel) as container:
         stream = video_stream(container)
         if stream is None:
             return
@@ -51,7 +53,7 @@ def read(
 
 
 def _pictures(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         try:
             packet = next(packets, None)
@@ -61,7 +63,7 @@ def _pictures(container: av.container.InputContainer, stream: av.VideoStream) ->
             return
         try:
             yield from packet.decode()
-        except av.InvalidDataError:
+        except DAMAGED:
             continue
 
 

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
+import av
+
 from pipeline.errors import SourceError
 from pipeline.sources import capture, nvdec, pyav
 from pipeline.sources.probe import check_end, probe
@@ -78,17 +80,24 @@ class VideoFile:
         return self._claims.codec
 
     def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """See `Source.frames`. A file that ends clearly before its end raises SourceError after its last frame."""
+        """See `Source.frames`. A file that ends clearly before its end, or whose decoder fails, raises SourceError
+        after its last frame.
+        """
         times = FileTime(self._claims.gap)
         count, longest_gap, resumed = 0, 0.0, False
-        for image, seconds, after_damage in self._pictures():
-            if stop.is_set():
-                return
-            resumed = resumed or after_damage
-            before, pts = times.last, times.stamp(seconds)
-            longest_gap = max(longest_gap, pts - before) if count else 0.0
-            yield Frame(image, self.name, count, pts, self.stream)
-            count += 1
+        try:
+            for image, seconds, after_damage in self._pictures():
+                if stop.is_set():
+                    return
+                resumed = resumed or after_damage
+                before, pts = times.last, times.stamp(seconds)
+                longest_gap = max(longest_gap, pts - before) if count else 0.0
+                yield Frame(image, self.name, count, pts, self.stream)
+                count += 1
+        except av.FFmpegError as error:
+            reason = error.strerror or type(error).__name__  # without the URL that the error carries
+            message = f"{self.name} cannot be decoded after {count} frames: {reason}; copy it again, or convert it"
+            raise SourceError(message) from None
         check_end(self._claims, self.name, count, times.last, longest_gap)
         claimed = self._claims.frames or 0
         if count < claimed and (resumed or not self._near_the_end(times.last)):

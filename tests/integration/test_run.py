@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from support.clips import write_clip
+from support.faults import fail_at
 from support.models import constant_detector
 
 from pipeline import cli
@@ -29,6 +30,19 @@ def clip(tmp_path):
 
 def onsight(*arguments):
     return cli.main([str(argument) for argument in arguments])
+
+
+def test_a_decoder_that_fails_ends_its_source_alone(clip, classifier_path, tmp_path, capsys, monkeypatch):
+    bad = write_clip(tmp_path / "bad.ts")
+    fail_at(10, av.error.MemoryError(12, "Cannot allocate memory"), monkeypatch)
+    assert onsight("run", bad, clip, "--model", classifier_path, "--records", "-", "--json") == 2
+    told = capsys.readouterr()
+    *records, last = [json.loads(line) for line in told.out.splitlines()]
+    counts = [each["frames"] for each in last["sources"]]
+    assert [record["source"] for record in records] == [str(bad)] * counts[0] + [str(clip)] * 20
+    assert 0 < counts[0] <= 10
+    assert f"{bad} cannot be decoded after {counts[0]} frames: Cannot allocate memory" in told.err
+    assert "Traceback" not in told.err
 
 
 def test_json_is_the_last_line_and_keeps_its_keys(clip, classifier_path, capsys):

@@ -8,15 +8,18 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 from support import clips
+from support.faults import fail_at
 
 from pipeline.errors import SourceError
 from pipeline.sources import capture, open_source, pyav
+from pipeline.sources.probe import demux
 from pipeline.sources.video import Decoder, VideoFile
 
 LONG = tuple(number / 25 for number in range(100))
@@ -132,6 +135,45 @@ def test_a_codec_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(str(clip))
     assert str(caught.value) == f"the codec of {clip} is not known: copy the file again, or convert it to H.264"
+
+
+def test_a_stream_that_begins_on_the_way_is_left_alone(tmp_path: Path) -> None:
+    clip = clips.write_clip(tmp_path / "clip.ts", LONG[:40])
+    data = bytearray(clip.read_bytes())
+    beginnings = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x00"]  # of pictures
+    data[beginnings[-5] + 2] = 5  # damage: it belongs to another stream
+    clip.write_bytes(data)
+    frames, message = clips.read_all(open_source(str(clip)))
+    assert [clips.number_in(frame.image) for frame in frames[:30]] == list(range(30))
+    assert message == ""
+
+
+def test_the_end_of_a_stream_that_pyav_does_not_know_is_the_end() -> None:
+    class Container:
+        def demux(self, *streams: str) -> Iterator[str]:
+            yield from streams
+            raise IndexError("list index out of range")
+
+    assert list(demux(Container(), "packet", "flush")) == ["packet", "flush"]
+
+
+def test_what_ffmpeg_has_not_implemented_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clips.write_clip(tmp_path / "clip.ts", LONG)
+    fail_at(50, av.error.PatchWelcomeError(1163346256, "Not yet implemented in FFmpeg"), monkeypatch)
+    frames, message = clips.read_all(open_source(str(clip)))
+    assert {*range(45), *range(60, 100)} <= {clips.number_in(frame.image) for frame in frames}
+    assert message == ""
+
+
+def test_a_decoder_that_fails_ends_the_source_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clips.write_clip(tmp_path / "clip.ts", LONG)
+    fail_at(50, av.error.MemoryError(12, "Cannot allocate memory", "http://user:secret@host"), monkeypatch)
+    frames, message = clips.read_all(open_source(str(clip)))
+    assert [clips.number_in(frame.image) for frame in frames] == list(range(len(frames)))
+    assert 40 < len(frames) <= 50
+    assert message == (
+        f"{clip} cannot be decoded after {len(frames)} frames: Cannot allocate memory; copy it again, or convert it"
+    )
 
 
 @pytest.mark.parametrize("part", [0.5, 0.66, 0.8])
