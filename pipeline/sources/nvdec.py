@@ -70,14 +70,21 @@ def decode(target: str, threads: int) -> Generator[tuple[NvdecSurface, float]]:
 
     Args:
         threads: not used, for the GPU decodes.
+
+    Raises:
+        DeviceError: NVDEC fails; the message is the reason alone.
     """
     with closing(pyav.read(target, 1, hwaccel=_hwaccel())) as pictures:
-        while True:
-            with cuda.turnstile.together(), cuda.driver().context():
-                read = next(pictures, None)
-            if read is None:
-                return
+        while (read := _next(pictures)) is not None:
             yield NvdecSurface(read[0]), read[1]
+
+
+def _next(pictures: Iterator[tuple[av.VideoFrame, float]]) -> tuple[av.VideoFrame, float] | None:
+    with cuda.turnstile.together(), cuda.driver().context():
+        try:
+            return next(pictures, None)
+        except av.FFmpegError as error:
+            raise DeviceError(error.strerror or type(error).__name__) from None
 
 
 def why_not(target: str) -> str | None:

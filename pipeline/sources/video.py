@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ from typing import TypeAlias
 
 import av
 
-from pipeline.errors import SourceError
+from pipeline.errors import DeviceError, SourceError
 from pipeline.sources import capture, nvdec, pyav
 from pipeline.sources.probe import check_end, probe
 from pipeline.sources.timeline import FileTime
@@ -40,7 +41,7 @@ class VideoFile:
         name: as records and messages carry it; the target if not given.
         decode_threads: each one beyond the first costs about a frame of delay and some memory.
         decoder: a function, or where to decode: `cpu`; `nvdec`, on an NVIDIA GPU, where pictures stay; `auto`: there
-            if that can be, else on the CPU, which is logged.
+            if that can be, else, or from where it fails, on the CPU, which is logged.
 
     Raises:
         SourceError: the file is missing, empty, damaged, has no video stream, or NVDEC cannot decode it.
@@ -62,6 +63,7 @@ class VideoFile:
         self._threads = decode_threads
         self._claims = probe(self._target, self.name)
         self._decode = decoder if callable(decoder) else self._choose(decoder)
+        self._falls_back = decoder == "auto"
         self.media = Media(
             time_base=self._claims.time_base,
             frames=self._claims.frames,
@@ -86,7 +88,7 @@ class VideoFile:
         times = FileTime(self._claims.gap)
         count, longest_gap, resumed = 0, 0.0, False
         try:
-            for image, seconds, after_damage in self._pictures():
+            for image, seconds, after_damage in self._pictures(stop):
                 if stop.is_set():
                     return
                 resumed = resumed or after_damage
@@ -114,24 +116,49 @@ class VideoFile:
         for_pyav = claims.codec in _OPENCV_CANNOT | _RESIZING_CODECS or claims.format in _RESIZING_FORMATS
         return pyav.decode if for_pyav else capture.decode
 
-    def _pictures(self) -> Generator[tuple[Image | Surface, float, bool]]:
-        """The pictures as far as the decoder gets and, where OpenCV gives up at damage, those (True) that PyAV finds
-        after.
+    def _pictures(self, stop: threading.Event) -> Generator[tuple[Image | Surface, float, bool]]:
+        """The pictures as far as the decoder gets and those that PyAV finds after: where OpenCV gives up at damage
+        (True), or NVDEC fails.
         """
-        count, last = 0, -1.0
-        with closing(self._decode(self._target, self._threads)) as pictures:
-            for image, seconds in pictures:
-                count, last = count + 1, seconds
-                yield image, seconds, False
+        count, last, growing, nvdec_failed = 0, -math.inf, self._claims.format not in _RESIZING_FORMATS, False
+        try:
+            with closing(self._decode(self._target, self._threads)) as pictures:
+                for image, seconds in pictures:
+                    count, last, growing = count + 1, seconds, growing and seconds > last
+                    yield image, seconds, False
+        except DeviceError as error:
+            self._leave_nvdec(count, error)
+            nvdec_failed = True
+        if not nvdec_failed and not self._gave_up(count, last):
+            return
+        with closing(self._again(count, stop) if nvdec_failed and not growing else self._later(last)) as rest:
+            for image, seconds in rest:
+                yield image, seconds, not nvdec_failed
+
+    def _gave_up(self, count: int, last: float) -> bool:
         if self._decode is not capture.decode or not count or count == self._claims.frames:
-            return
-        if self._near_the_end(last):
-            return
+            return False
+        return not self._near_the_end(last)
+
+    def _leave_nvdec(self, count: int, error: DeviceError) -> None:
+        if not self._falls_back:
+            message = f"{self.name} cannot be decoded with nvdec after {count} frames: {error}; use --decoder cpu"
+            raise SourceError(message) from None
+        _LOG.warning("%s is decoded on the CPU after %d frames: NVDEC failed: %s", self.name, count, error)
+
+    def _later(self, last: float) -> Generator[tuple[Image, float]]:
         with closing(pyav.decode(self._target, self._threads, after=last + _SAME)) as pictures:
             for image, seconds in pictures:
                 if seconds > last + _SAME:  # out of damage they may come in the wrong order
                     last = seconds
-                    yield image, seconds, True
+                    yield image, seconds
+
+    def _again(self, count: int, stop: threading.Event) -> Generator[tuple[Image, float]]:
+        """From the start, without the first `count`: times that are missing or go back tell no pictures apart."""
+        with closing(pyav.read(self._target, self._threads)) as pictures:
+            for number, (picture, seconds) in enumerate(pictures):
+                if number >= count or stop.is_set():
+                    yield pyav.upright(picture), seconds
 
     def _near_the_end(self, seconds: float) -> bool:
         tolerated = 3 * self._claims.gap if self._claims.own_length else _NEAR_THE_END

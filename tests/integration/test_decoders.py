@@ -6,10 +6,12 @@ import json
 from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from support import clips
+from support.faults import fail_at
 from support.models import tiny_detector
 from support.surfaces import nvdec_on_the_cpu
 
@@ -101,6 +103,32 @@ def test_bench_names_the_decoder(clip: Path, graph: Path) -> None:
     assert (bench.decoder, bench.model.device) == ("nvdec", "cuda")
     assert [each.batch for each in bench.batches] == [1, 2, 8]  # 8: the run's
     assert bench.limit is not None
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_run_goes_on_where_nvdec_fails(
+    batch: int, clip: Path, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run([str(clip)] * 2, graph, records=str(tmp_path / "cpu.jsonl"))
+    fail_at(6, av.error.ExternalError(542398533, "Generic error in an external library"), monkeypatch)
+    run([str(clip)] * 2, graph, decoder="auto", batch=batch, records=str(tmp_path / "auto.jsonl"))
+    assert found(tmp_path / "auto.jsonl") == found(tmp_path / "cpu.jsonl")
+
+
+def test_nvdec_that_fails_ends_its_source_alone(
+    clip: Path, graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = clips.write_clip(tmp_path / "other.mp4", TIMES)
+    fail_at(6, av.error.ExternalError(542398533, "Generic error in an external library"), monkeypatch)
+    arguments = ["run", str(clip), str(other), "--model", str(graph), "--decoder", "nvdec", "--json", "--records", "-"]
+    assert cli.main(arguments) == 2
+    told = capsys.readouterr()
+    *records, summary = [json.loads(line) for line in told.out.splitlines()]
+    counts = [source["frames"] for source in summary["sources"]]
+    assert 0 < counts[0] <= 6
+    assert [record["source"] for record in records] == [str(clip)] * counts[0] + [str(other)] * len(TIMES)
+    reason = "Generic error in an external library; use --decoder cpu"
+    assert f"{clip} cannot be decoded with nvdec after {counts[0]} frames: {reason}" in told.err
 
 
 @pytest.mark.parametrize(

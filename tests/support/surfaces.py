@@ -38,9 +38,9 @@ def nvdec_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has `pipeline.sources.nvdec` find a driver and a decoder, whose pictures are in host memory as NV12."""
     read, first = pyav.read, nvdec._first
 
-    def read_nv12(target: str, threads: int, *, hwaccel: object) -> Generator[tuple[av.VideoFrame, float]]:
-        for picture, seconds in read(target, threads):
-            yield as_nv12(picture), seconds
+    def read_nv12(target: str, threads: int, **options: Any) -> Generator[tuple[av.VideoFrame, float]]:
+        for picture, seconds in read(target, threads, **options):
+            yield as_nv12(picture) if "hwaccel" in options else picture, seconds
 
     use(FakeDriver(), monkeypatch)
     monkeypatch.setattr(nvdec.ctypes, "CDLL", lambda name: None)

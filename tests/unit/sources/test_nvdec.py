@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,11 +12,12 @@ import cv2
 import numpy as np
 import pytest
 from support import clips
+from support.faults import fail_at
 from support.surfaces import nvdec_on_the_cpu, on_host
 
 from pipeline import cuda
 from pipeline.errors import DeviceError, SourceError
-from pipeline.sources import live, nvdec, open_source
+from pipeline.sources import live, nvdec, open_source, pyav, video
 from pipeline.sources.video import VideoFile
 
 
@@ -71,6 +73,54 @@ def test_auto_falls_back_and_says_so(
         ("pipeline.sources.video", logging.WARNING, f"{clip} is decoded on the CPU: no such luck")
     ]
     assert len(clips.read_all(source)[0]) == len(clips.VARIABLE)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.ts", "clip.h264", "joined.ts"])
+@pytest.mark.parametrize("fault", [0, 20, 70])
+def test_auto_goes_on_on_the_cpu_where_nvdec_fails(
+    name: str, fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = clips.write_clip(tmp_path / name, [number / 2 for number in range(45)])
+    clip.write_bytes(clip.read_bytes() * (2 if name == "joined.ts" else 1))
+    expected, _ = clips.read_all(VideoFile(clip))
+    nvdec_on_the_cpu(monkeypatch)
+    fault = fault if fault < len(expected) else fault // 2
+    fail_at(fault, av.error.ExternalError(542398533, "Generic error in an external library"), monkeypatch)
+    frames, message = clips.read_all(open_source(str(clip), decoder="auto"))
+    before = sum(frame.on_device is not None for frame in frames)
+    assert max(0, fault - 5) <= before <= fault
+    assert caplog.messages == [
+        f"{clip} is decoded on the CPU after {before} frames: NVDEC failed: Generic error in an external library"
+    ]
+    assert message == ""
+    assert [(frame.index, clips.number_in(frame.image)) for frame in frames] == [
+        (frame.index, clips.number_in(frame.image)) for frame in expected
+    ]
+    assert [frame.pts for frame in frames] == pytest.approx([frame.pts for frame in expected], abs=1e-6)
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clips.write_clip(tmp_path / "clip.ts", [number / 25 for number in range(90)])
+    nvdec_on_the_cpu(monkeypatch)
+    fail_at(80, av.error.ExternalError(542398533, "Generic error in an external library"), monkeypatch)
+    upright, made, stop = pyav.upright, [], threading.Event()
+    monkeypatch.setattr(pyav, "upright", lambda picture: made.append(picture) or upright(picture))
+    for frame in VideoFile(clip, decoder="auto").frames(stop):
+        if frame.index == 70:
+            monkeypatch.setattr(video._LOG, "warning", lambda *_: stop.set())
+    assert frame.index < 80
+    assert len(made) == 1
+
+
+def test_nvdec_alone_ends_the_source_where_it_fails(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvdec_on_the_cpu(monkeypatch)
+    fail_at(10, av.error.ExternalError(542398533, "Generic error in an external library"), monkeypatch)
+    frames, message = clips.read_all(open_source(str(clip), decoder="nvdec"))
+    assert 5 < len(frames) <= 10
+    assert message == (
+        f"{clip} cannot be decoded with nvdec after {len(frames)} frames: Generic error in an external library; "
+        "use --decoder cpu"
+    )
 
 
 def test_a_camera_is_decoded_on_the_cpu(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
