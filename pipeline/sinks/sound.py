@@ -59,6 +59,8 @@ class Sound:
     def _read(self) -> Packet[Any] | None:
         try:
             return next(self._packets, None)
+        except IndexError:  # PyAV's, at the end of a file in which a stream begins on the way
+            return None
         except (OSError, ValueError, av.FFmpegError) as error:
             self._give_up(error)
             return None
@@ -77,6 +79,8 @@ def _packets(container: InputContainer, output: OutputContainer) -> Iterator[Pac
     if not container.streams.audio:
         return iter(())
     source = container.streams.audio[0]
+    if source.codec_context is None:  # which PyAV does not have of an unknown codec
+        raise ValueError("its codec is not known")
     for stream in container.streams:
         stream.discard = Discard.default if stream is source else Discard.all
     start = _start(container)

@@ -161,6 +161,28 @@ def test_sound_that_cannot_be_read_is_left_out_with_a_warning(
     assert seconds(tmp_path / "out.mp4") == (3, 3)
 
 
+def test_sound_of_an_unknown_codec_is_left_out_with_a_warning(
+    tmp_path: Path, make_item: MakeItem, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_clip(clip := tmp_path / "clip.mkv", "aac")
+    clip.write_bytes(clip.read_bytes().replace(b"A_AAC", b"A_XYZ"))
+    write_clip(clip, tmp_path / "x.mp4", make_item)
+    assert caplog.messages == [f"the sound of {clip} is left out from here on: its codec is not known"]
+
+
+def test_a_stream_that_begins_on_the_way_does_not_end_a_run(
+    tmp_path: Path, make_item: MakeItem, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_clip(clip := tmp_path / "clip.ts", "aac")
+    data = bytearray(clip.read_bytes())
+    beginnings = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x00"]  # of pictures
+    data[beginnings[-5] + 2] = 5  # damage: it belongs to another stream
+    clip.write_bytes(data)
+    write_clip(clip, tmp_path / "x.mp4", make_item)
+    assert payloads(tmp_path / "x.mp4")
+    assert not caplog.records
+
+
 def test_a_source_without_sound_gives_a_video_without(tmp_path: Path, make_item: MakeItem) -> None:
     with av.open(str(tmp_path / "x.mp4"), "w") as output:
         stream = output.add_stream("libx264", rate=10, width=64, height=48, pix_fmt="yuv420p")
