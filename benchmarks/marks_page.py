@@ -32,7 +32,8 @@ RIVALS = {
 
 def to_markdown(told):
     cases = told["cases"]
-    return paragraphs((_describe(told), _compare(cases), _weigh(cases), _profile(cases), _warn(cases)))
+    odd = _odd_versions(told["machine"]["versions"], cases)
+    return paragraphs((_describe(told), odd, _compare(cases), _weigh(cases), _profile(cases), _warn(cases)))
 
 
 def _describe(told):
@@ -44,6 +45,18 @@ def _describe(told):
     where = f"{told['made']}, {machine['cpu']}, {machine['cores']} cores; {list_versions(versions)}."
     rounds = f"{told['count']} rounds in turn: medians, lowest and highest"
     return f"{where}\nClips of {told['seconds']:g} s or more, {rounds}."
+
+
+def _odd_versions(ours, cases):
+    """Packages of which a rival has another version than Onsight: then the comparison is of these, too."""
+    lines = [
+        f"- {RIVALS[rival]}, {title}: {name} {version}, not {ours[name]}"
+        for title, case in cases.items()
+        for rival, result in case["rounds"][0].items()
+        for name, version in result.get("versions", {}).items()
+        if version != ours.get(name, version)
+    ]
+    return "\n".join(lines)
 
 
 def _compare(cases):

@@ -22,6 +22,7 @@ LONGEST_STILL = 2.0
 MOTION = 0.0005
 """The share of the picture from which on a change is motion: at 1280 x 720, that of 21 x 21 pixels."""
 
+_ROUNDING = 0.001  # seconds: what times of frames are told with may lack so much of a whole
 _SKETCH = 160  # pixels, about: the longer side of the picture in which motion is looked for
 _BLUR = (5, 5)
 _CHANGED = 15  # grey levels: more than sensors and encoders leave of noise in a blurred picture
@@ -74,7 +75,7 @@ class _SourceGate:
         return look
 
     def _decide(self, shape: tuple[int, ...], pts: float, sketch: NDArray[np.uint8] | None) -> Look:
-        if shape != self._shape or not 0 <= pts - self._pts < self._longest:
+        if shape != self._shape or not 0 <= pts - self._pts < self._longest - _ROUNDING:
             return "anew"
         if sketch is not None and self._sketch is not None and self._motion is not None:
             changed = _changed(sketch, self._sketch)

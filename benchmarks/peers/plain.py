@@ -16,7 +16,7 @@ import onnxruntime as ort
 from bound import session_options
 
 SCORE, IOU = 0.25, 0.45
-MEAN, STD = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+MEAN, STD = (123.675, 116.28, 103.53), np.float32([58.395, 57.12, 57.375]).reshape(3, 1, 1)
 
 
 def letterbox(frame, height, width, centred):
@@ -57,7 +57,7 @@ def yolox(session, height, width):
 
     def label(frame):
         canvas, scale, x, y = letterbox(frame, height, width, centred=False)
-        rows = session.run(None, {name: canvas.transpose(2, 0, 1)[None].astype(np.float32)})[0][0]
+        rows = session.run(None, {name: cv2.dnn.blobFromImage(canvas)})[0][0]
         centres = np.concatenate([(rows[:, :2] + cells) * strides, np.exp(rows[:, 2:4]) * strides], 1)
         return draw(frame, suppress(centres, rows[:, 4:5] * rows[:, 5:]), scale, x, y)
 
@@ -69,8 +69,7 @@ def yolov8(session, height, width):
 
     def label(frame):
         canvas, scale, x, y = letterbox(frame, height, width, centred=True)
-        image = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
-        rows = session.run(None, {name: image})[0][0].T
+        rows = session.run(None, {name: cv2.dnn.blobFromImage(canvas, 1 / 255, swapRB=True)})[0][0].T
         return draw(frame, suppress(rows[:, :4], rows[:, 4:]), scale, x, y)
 
     return label
@@ -80,8 +79,8 @@ def classifier(session, height, width):
     name = session.get_inputs()[0].name
 
     def label(frame):
-        image = cv2.cvtColor(cv2.resize(frame, (width, height)), cv2.COLOR_BGR2RGB)
-        image = ((image - MEAN) / STD).transpose(2, 0, 1)[None].astype(np.float32)
+        image = cv2.dnn.blobFromImage(cv2.resize(frame, (width, height)), mean=MEAN, swapRB=True)
+        image /= STD
         logits = session.run(None, {name: image})[0][0]
         scores = np.exp(logits - logits.max())
         scores /= scores.sum()

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 
+import onnxruntime
 import supervision
 from plain import open_callback
 
@@ -20,7 +21,8 @@ def main(network, clip, output, kind, height, width):
     started = time.perf_counter()
     supervision.process_video(clip, output, callback=lambda frame, _: label(frame))
     seconds = time.perf_counter() - started
-    print(json.dumps({"frames": frames, "seconds": seconds, "versions": {"supervision": supervision.__version__}}))
+    versions = {"supervision": supervision.__version__, "onnxruntime": onnxruntime.__version__}
+    print(json.dumps({"frames": frames, "seconds": seconds, "versions": versions}))
 
 
 if __name__ == "__main__":

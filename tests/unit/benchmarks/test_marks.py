@@ -1,5 +1,5 @@
 import pytest
-from marks_page import FASTER, RIVALS, to_markdown
+from marks_page import FASTER, RIVALS, _odd_versions, to_markdown
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "versions": {"numpy": "2.0"}}
 
@@ -58,6 +58,14 @@ def test_each_speed_is_held_against_its_mark(title, rival, by, verdict):
 def test_the_median_round_decides_and_the_spread_is_told():
     (speed, *_) = page(times=[1.0, 1.3, 3.0])
     assert speed[4:] == ["1.30 × (1.00 – 3.00)", "2.50 × (2.40 – 2.60)", "1.3 ×", "reached, within the spread"]
+
+
+def test_a_rival_with_another_version_of_a_package_is_told():
+    rounds = [
+        {"onsight": {}, "plain loop": {"versions": {"numpy": "1.0"}}, "supervision": {"versions": {"numpy": "2.0"}}}
+    ]
+    told = _odd_versions(MACHINE["versions"], {"YOLOX-nano": {"rounds": rounds}})
+    assert told == "- the plain loop, YOLOX-nano: numpy 1.0, not 2.0"
 
 
 def test_a_rival_without_a_mark_is_shown_without_a_verdict():
