@@ -115,6 +115,7 @@ class Channel(Generic[T, R]):
         gate: Callable[[T], T] | None = None,
         wait: float = 0.0,
         *,
+        ahead: int | None = None,
         fresh: bool = False,
     ) -> Iterator[R]:
         """Runs each worker on a thread of its own, on up to `batch` items at a time, and yields their results in order.
@@ -125,16 +126,16 @@ class Channel(Generic[T, R]):
             wait: seconds, at most, for which a worker that could take items waits for others, so that `batch` come
                 together: with those of live sources for other live sources that are due meanwhile, with those of files
                 for the next of a file.
+            ahead: calls that may be under way, or have ended before their results are asked for; None: one more than
+                there are workers, so that no one waits for anyone; with `fresh` as many as there are workers.
             fresh: items of live sources are to be new when their results arrive: while the consumer is busy, a call
-                begins no sooner than needed to end when it will ask again, as far as that can be foretold, and no
-                worker goes on while results wait for the consumer. Otherwise one call more than there are workers may
-                be under way or have ended, so that no one waits for anyone.
+                begins no sooner than needed to end when it will ask again, as far as that can be foretold.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
         """
         self._gate = gate
-        calls = _Calls(batch, len(workers) + (not fresh), wait, fresh)
+        calls = _Calls(batch, ahead or len(workers) + (not fresh), wait, fresh)
         for number, worker in enumerate(workers):
             self._spawn(f"onsight worker {number}", self._work, worker, calls)
         while (results := self._next_results(fresh)) is not None:

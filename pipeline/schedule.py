@@ -11,6 +11,7 @@ from typing import Literal
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
 _MOST_WORKERS = 16  # one decoder feeds no more of small networks; each costs memory for a frame and an inference
 _MOST_BATCHES = 8  # in flight on a GPU; each costs memory for itself there and on the host
+_MOST_PASSING = 16  # frames without an inference between those with one; each costs its memory
 _GPU_BATCH = 8
 _GPU_WAIT = 0.005  # seconds: what a camera's picture may get older, for an inference less
 _GPU_FILL = 0.05  # and one of a file: a decoder has filled a batch long before
@@ -27,6 +28,7 @@ class Schedule:
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
             other cameras, a file's for the next ones.
         waiting: frames of a file that are decoded ahead.
+        ahead: inferences, or frames that have none, that are under way or have ended before the caller wants them.
         model: threads of the network on the CPU: those of its pool and one of the workers, which all share the pool;
             `encode`: of a video's encoder; `opencv`: of its own pool.
     """
@@ -36,6 +38,7 @@ class Schedule:
     batch: int
     wait: float
     waiting: int
+    ahead: int
     model: int
     encode: int
     opencv: int
@@ -49,6 +52,7 @@ def plan(
     batch: int | None = None,
     wait: float | None = None,
     cameras: int = 0,
+    stride: int = 1,
     cores: int | None = None,
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and cores without a
@@ -59,6 +63,7 @@ def plan(
     Args:
         workers, batch, wait: None: as the mode and the device want it.
         cameras: how many live sources share the model.
+        stride: one frame in so many has an inference, about; the others pass by meanwhile, and are waited for by it.
         cores: None: those of this process.
     """
     cores = cores or available_cores()
@@ -66,10 +71,12 @@ def plan(
     most = batch or (together if gpu else 1)
     if latency:
         workers = workers or 1
-        waiting = batch or 1
+        waiting, ahead = batch or 1, workers
     else:
         workers = workers or (min(max(2, cores // 2), _MOST_BATCHES) if gpu else min(cores, _MOST_WORKERS))
-        waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most)
+        passing = min((stride - 1) * workers, _MOST_PASSING)
+        waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most) + passing
+        ahead = workers + 1 + passing
     threads = 1 if gpu else max(1, cores - workers + 1)
     return Schedule(
         mode="latency" if latency else "throughput",
@@ -77,6 +84,7 @@ def plan(
         batch=most,
         wait=_wait(gpu, live=latency or cameras > 0) if wait is None else wait,
         waiting=waiting,
+        ahead=ahead,
         model=threads,
         encode=min(cores, 4) if gpu else 1,
         opencv=cores if gpu else threads,

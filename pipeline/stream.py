@@ -63,7 +63,8 @@ def journey(
         }
         try:
             gate = gate and watch("gate", gate)
-            for recognised in channel.process(recognisers, plan.batch, gate, plan.wait, fresh=plan.mode == "latency"):
+            fresh = plan.mode == "latency"
+            for recognised in channel.process(recognisers, plan.batch, gate, plan.wait, ahead=plan.ahead, fresh=fresh):
                 annotated = finish(recognised, stages, redact, overlay, tallies[recognised.frame.stream])
                 if annotated is not None:
                     yield annotated

@@ -31,6 +31,8 @@ from pipeline.zones import read_zones, settle_zones
 
 _LOG = logging.getLogger(__name__)
 
+_STILL = 5  # frames, of which one is looked at, about, where little moves
+
 Stage: TypeAlias = Callable[[Recognised], Recognised]
 
 
@@ -136,6 +138,7 @@ def _schedule(config: RunConfig, live: int, model: OnnxModel | None = None) -> s
         batch=settle_batch(config, model),
         wait=config.batch_wait,
         cameras=live,
+        stride=max(config.every, _STILL if config.motion_gate else 1),
     )
 
 

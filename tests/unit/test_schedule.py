@@ -34,7 +34,19 @@ def test_for_latency_all_cores_work_on_the_newest_picture_and_none_waits(cores: 
 
 
 def test_for_throughput_frames_may_wait() -> None:
-    assert plan(latency=False, gpu=False, cores=2).waiting > 1
+    many = plan(latency=False, gpu=False, cores=2)
+    assert many.waiting > 1
+    assert many.ahead > many.workers
+
+
+def test_frames_without_an_inference_leave_no_worker_idle() -> None:
+    """With n workers and a look at one frame in k, n inferences and the frames between them are under way."""
+    usual = plan(latency=False, gpu=False, cores=4)
+    for stride in (2, 4):
+        some = plan(latency=False, gpu=False, cores=4, stride=stride)
+        assert min(some.ahead - usual.ahead, some.waiting - usual.waiting) >= (stride - 1) * 4
+    assert plan(latency=False, gpu=False, cores=64, stride=1000).ahead < 64
+    assert plan(latency=True, gpu=False, cores=4, stride=9).ahead == 1
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(2, 2), (6, 3), (16, 8), (64, 8)])
