@@ -20,7 +20,7 @@ def number(value: float | None) -> str:
     """Three digits that count; – for None."""
     if value is None:
         return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}" if abs(value) >= 0.1 else f"{value:.3f}"
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:#.3g}" if abs(value) >= 0.1 else f"{value:.3f}"
 
 
 def spread(value: Spread) -> str:

@@ -6,7 +6,16 @@ from pipeline.bench.words import number, spread, the_limit, what_was_measured
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(None, "–"), (0.0, "0.000"), (0.0123, "0.012"), (0.5, "0.500"), (8.0, "8.00"), (99.94, "99.9"), (1234.5, "1234")],
+    [
+        (None, "–"),
+        (0.0, "0.000"),
+        (0.0123, "0.012"),
+        (0.5, "0.500"),
+        (8.0, "8.00"),
+        (99.94, "99.9"),
+        (99.96, "100"),
+        (1234.5, "1234"),
+    ],
 )
 def test_three_digits_that_count(value, said):
     assert number(value) == said
