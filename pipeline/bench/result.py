@@ -118,7 +118,7 @@ class Limit(_Part):
 
 class Streams(_Part):
     """So many live sources at once. `fps` is what the slowest was shown with; `dropped` of the `due` frames were not
-    shown. `late`: the pictures could not even be painted in time.
+    shown. `late`: the pictures could not even be painted in time. `drawn_p99` is None where a round had too few frames.
     """
 
     streams: int

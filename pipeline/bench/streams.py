@@ -84,7 +84,7 @@ def sum_up(count: int, rounds: Sequence[Watched], peak_memory: int) -> Streams:
     due_S = np.sum([each.due for each in rounds], axis=0)  # of each source
     dropped_S = due_S - np.sum([each.shown for each in rounds], axis=0)
     late = any(each.late for each in rounds)
-    tails = [float(np.percentile(each.drawn_N, 99)) for each in rounds if len(each.drawn_N)]
+    tails = [tail for each in rounds if (tail := Percentiles.of(each.drawn_N).p99) is not None]
     return Streams(
         streams=count,
         taken=bool(np.all(dropped_S <= TOLERATED * due_S)) and not late,
@@ -93,7 +93,7 @@ def sum_up(count: int, rounds: Sequence[Watched], peak_memory: int) -> Streams:
         dropped=int(dropped_S.sum()),
         late=late,
         drawn=Percentiles.of(np.concatenate([each.drawn_N for each in rounds])),
-        drawn_p99=Spread.of(tails) if tails else None,
+        drawn_p99=Spread.of(tails) if len(tails) == len(rounds) else None,
         cpu_ms=Spread.of([each.cpu_ms for each in rounds]),
         peak_memory_bytes=peak_memory,
     )

@@ -102,6 +102,12 @@ def test_a_source_that_loses_frames_is_not_made_good_by_others():
     assert (found.taken, found.dropped, found.due) == (False, 2, 3000)
 
 
+@pytest.mark.parametrize(("frames", "told"), [(100, True), (99, False), (0, False)])
+def test_the_slowest_frames_of_a_round_are_not_told_of_too_few(frames, told):
+    rounds = [Watched((500,), (500,), 30, False, np.full(each, 20.0), 9) for each in (500, frames)]
+    assert (sum_up(1, rounds, 2**28).drawn_p99 is not None) == told
+
+
 @pytest.mark.parametrize(
     ("taken", "answer"),
     [
