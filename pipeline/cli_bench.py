@@ -109,7 +109,7 @@ def compare_bench(old: Path, new: Path) -> None:
     Both are files that `onsight bench --output` wrote.
     """
     from pipeline.bench.compare import compare, find_differences, find_doubts
-    from pipeline.bench.result import read_bench
+    from pipeline.bench.read import read_bench
     from pipeline.bench.table import print_changes
 
     before, after = read_bench(old), read_bench(new)

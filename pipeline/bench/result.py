@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from pipeline.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 KIND: Literal["onsight bench"] = "onsight bench"
 VERSION: Literal[1] = 1
 _SAMPLES = {"p50": 2, "p95": 20, "p99": 100}  # frames without which a percentile is only the slowest one
+_Amount = Annotated[float, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Spread(_Part):
-    """A figure of every round."""
+    """A figure of every round: finite, and 0 at least."""
 
-    median: float
-    min: float
-    max: float
-    rounds: tuple[float, ...]
+    median: _Amount
+    min: _Amount
+    max: _Amount
+    rounds: Annotated[tuple[_Amount, ...], Field(min_length=1)]
 
     @classmethod
     def of(cls, rounds: Sequence[float]) -> Self:
@@ -38,10 +37,10 @@ class Spread(_Part):
 class Percentiles(_Part):
     """Of `n` frames of all rounds; None where there are too few."""
 
-    p50: float | None
-    p95: float | None
-    p99: float | None
-    n: int
+    p50: _Amount | None
+    p95: _Amount | None
+    p99: _Amount | None
+    n: _Count
 
     @classmethod
     def of(cls, values_N: NDArray[np.float64]) -> Self:
@@ -94,15 +93,15 @@ class Whole(_Part):
     inferences, without copies; None on a CPU.
     """
 
-    frames: int
+    frames: _Count
     fps: Spread
     cpu_ms: Spread
     gpu_ms: Spread | None
-    dropped: int
+    dropped: _Count
     drawn: Percentiles
     written: Percentiles
     stages: tuple[Within, ...]
-    peak_memory_bytes: int
+    peak_memory_bytes: _Count
     frames_per_inference: Spread | None = None
 
 
@@ -124,13 +123,13 @@ class Streams(_Part):
     streams: int
     taken: bool
     fps: Spread
-    due: int
-    dropped: int
+    due: _Count
+    dropped: _Count
     late: bool
     drawn: Percentiles
     drawn_p99: Spread | None
     cpu_ms: Spread
-    peak_memory_bytes: int
+    peak_memory_bytes: _Count
 
 
 class Gpu(_Part):
@@ -244,21 +243,8 @@ class Bench(_Part):
     streams: tuple[Streams, ...] = ()
     warnings: tuple[str, ...] = ()
 
-
-def read_bench(path: Path) -> Bench:
-    """Reads what `onsight bench --output` wrote.
-
-    Raises:
-        ConfigError: it cannot be read, or is something else.
-    """
-    try:
-        return Bench.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["loc"] == ("version",):
-            raise ConfigError(
-                f"{path} has version {first['input']!r}, this Onsight reads {VERSION}: measure again"
-            ) from None
-        raise ConfigError(f"{path} is not what `onsight bench --output` writes: measure again") from None
+    @model_validator(mode="after")
+    def _is_of_one(self) -> Self:
+        if (self.whole is None) != bool(self.streams) or (self.streams and not self.target_fps):
+            raise ValueError("neither of a clip nor of streams")
+        return self

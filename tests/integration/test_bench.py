@@ -13,7 +13,8 @@ from support.pages import Page
 
 from pipeline.bench.job import plan_job, synthetic_spec
 from pipeline.bench.measure import Plan, measure_streams
-from pipeline.bench.result import Bench, Machine, read_bench
+from pipeline.bench.read import read_bench
+from pipeline.bench.result import Bench, Machine
 from pipeline.cli_bench import bench, compare_bench
 from pipeline.errors import OnsightError
 from pipeline.sinks.encoder import CODECS, PRESETS, NvencError

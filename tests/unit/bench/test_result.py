@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 from support.benches import clip_bench, streams_bench
 
-from pipeline.bench.result import Percentiles, Spread, read_bench
+from pipeline.bench.read import read_bench
+from pipeline.bench.result import Percentiles, Spread
 from pipeline.errors import ConfigError
 
 
@@ -46,6 +49,40 @@ def test_json_of_another_kind_is_refused(text, told, tmp_path):
     path.write_text(text)
     with pytest.raises(ConfigError, match=told):
         read_bench(path)
+
+
+def broken(bench, **changes):
+    return json.dumps({**json.loads(bench.model_dump_json()), **changes})
+
+
+@pytest.mark.parametrize("rounds", ["[]", "[100, -1]", "[100, NaN]", "[100, Infinity]", "[100, null]", "[1e999]"])
+def test_rounds_that_no_measurement_gives_are_refused(rounds, tmp_path):
+    path = tmp_path / "bench.json"
+    spread = f'{{"median": 100, "min": 100, "max": 100, "rounds": {rounds}}}'
+    path.write_text(broken(clip_bench(), efficiency="SPREAD").replace('"SPREAD"', spread))
+    with pytest.raises(ConfigError, match="is not what"):
+        read_bench(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        broken(clip_bench(), whole=None),
+        broken(streams_bench({1: True}), streams=[]),
+        broken(streams_bench({1: True}), target_fps=None),
+        broken(streams_bench({1: True}), whole=json.loads(clip_bench().model_dump_json())["whole"]),
+    ],
+    ids=["no run", "no streams", "no rate", "both"],
+)
+def test_a_file_of_neither_a_clip_nor_streams_is_refused(text, tmp_path):
+    path = tmp_path / "bench.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="is not what"):
+        read_bench(path)
+
+
+def test_rounds_of_nothing_are_read():
+    assert Spread.of([0, 0, 1]).rounds == (0, 0, 1)
 
 
 def test_a_missing_file_is_named(tmp_path):
