@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -30,8 +31,8 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`ratio`: new ÷ old, the geometric means of the rounds, None of what was too short for the clock; `interval` holds
-    it with 95 % confidence, None where the rounds are too few to tell.
+    """`old` and `new`: the geometric means of the rounds; `ratio`: new ÷ old; `interval` holds it with 95 % confidence,
+    None where the rounds are too few to tell. Where a round is 0, medians, and no ratio.
     """
 
     name: str
@@ -104,20 +105,29 @@ def ratio_interval(old: Sequence[float], new: Sequence[float]) -> tuple[float, f
         return None
     with needing("report"):
         from scipy.stats import ttest_ind
-    low, high = ttest_ind(np.log(new), np.log(old), equal_var=False).confidence_interval(LEVEL)
-    return math.exp(low), math.exp(high)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # where all rounds of one are alike
+        low, high = ttest_ind(np.log(new), np.log(old), equal_var=False).confidence_interval(LEVEL)
+    return _exp(low), _exp(high)
+
+
+def _exp(logarithm: float) -> float:
+    """Infinite where a float cannot hold it."""
+    try:
+        return math.exp(logarithm)
+    except OverflowError:
+        return math.inf
 
 
 def _change(name: str, old: Figure, new: Figure) -> Change:
-    before, after = old.spread.rounds, new.spread.rounds
-    if min(*before, *after) <= 0:  # too short for the clock
-        return Change(name, old.unit, old.spread.median, new.spread.median, None, None, "no difference can be told")
-    ratio = math.exp(float(np.log(after).mean() - np.log(before).mean()))
-    interval = ratio_interval(before, after)
     verdict: Verdict = "no difference can be told"
+    if min(*old.spread.rounds, *new.spread.rounds) <= 0:  # too short for the clock
+        return Change(name, old.unit, old.spread.median, new.spread.median, None, None, verdict)
+    before, after = (float(np.log(each.spread.rounds).mean()) for each in (old, new))
+    ratio = _exp(after - before)
+    interval = ratio_interval(old.spread.rounds, new.spread.rounds)
     if interval is not None and not interval[0] <= 1 <= interval[1]:
         verdict = "better" if (ratio > 1) == old.more_is_better else "worse"
-    return Change(name, old.unit, old.spread.median, new.spread.median, ratio, interval, verdict)
+    return Change(name, old.unit, _exp(before), _exp(after), ratio, interval, verdict)
 
 
 def _of_the_run(bench: Bench) -> Iterator[tuple[str, Figure]]:

@@ -1,13 +1,20 @@
+import math
+import warnings
+
 import numpy as np
 import pytest
 from support.benches import clip_bench, rounds, streams_bench
 
 from pipeline.bench.compare import compare, find_differences, ratio_interval
-from pipeline.bench.result import Together
+from pipeline.bench.result import Spread, Together
 
 
 def change_of(old, new, name="frames per second"):
     return next(each for each in compare(old, new) if each.name == name)
+
+
+def with_run(bench, **changes):
+    return bench.model_copy(update={"whole": bench.whole.model_copy(update=changes)})
 
 
 def test_more_frames_are_better_and_more_milliseconds_are_worse():
@@ -29,6 +36,24 @@ def test_two_rounds_prove_nothing():
     few = [{"whole": whole.model_copy(update={"fps": rounds(fps, (1, 1.01))})} for fps in (100, 200)]
     found = change_of(*(clip_bench().model_copy(update=each) for each in few))
     assert (found.interval, found.verdict) == (None, "no difference can be told")
+
+
+def test_the_ratio_is_that_of_the_figures_beside_it():
+    """Whose medians rise, and whose geometric means fall."""
+    skewed = Spread.of([29.4, 29.4, 29.4, 20, 24])
+    found = change_of(clip_bench(), with_run(clip_bench(), cpu_ms=skewed), "CPU time of a frame")
+    assert (found.new, found.ratio) == pytest.approx((math.prod(skewed.rounds) ** 0.2, found.new / found.old))
+
+
+def test_rounds_that_no_float_can_hold_the_ratio_of_are_compared():
+    wild, tiny = Spread.of([1e308, 1e308, 1e-300]), Spread.of([1e-300, 2e-300, 3e-300])
+    found = change_of(with_run(clip_bench(), fps=tiny), with_run(clip_bench(), fps=wild))
+    assert (found.interval, found.verdict) == ((0.0, math.inf), "no difference can be told")
+
+
+def test_rounds_that_are_all_alike_in_one_of_two_raise_no_warning():
+    with warnings.catch_warnings(action="error"):
+        assert ratio_interval([5, 5, 5], [5.1, 5.2, 5.0]) is not None
 
 
 def test_a_stage_below_the_resolution_of_the_clock_is_not_compared():
