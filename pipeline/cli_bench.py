@@ -108,15 +108,15 @@ def compare_bench(old: Path, new: Path) -> None:
 
     Both are files that `onsight bench --output` wrote.
     """
-    from pipeline.bench.compare import compare, find_differences, find_doubts
+    from pipeline.bench.compare import compare, find_answers, find_differences, find_doubts
     from pipeline.bench.read import read_bench
     from pipeline.bench.table import print_changes
 
     before, after = read_bench(old), read_bench(new)
-    changes = compare(before, after)
-    if not changes:
+    if bool(before.streams) != bool(after.streams):
         raise ConfigError(f"{old} and {new} have no figure in common: one is of a clip, the other of streams")
-    print_changes(changes, find_differences(before, after), find_doubts(before, after))
+    pair = before, after
+    print_changes(find_answers(*pair), compare(*pair), find_differences(*pair), find_doubts(*pair))
 
 
 def _plan_job(clip: str | None, fps: float, options: dict[str, Any]) -> Job:

@@ -44,17 +44,22 @@ def print_bench(bench: Bench) -> None:
     _remark(console, "note", bench.warnings)
 
 
-def print_changes(changes: Sequence[Change], differences: Iterable[str], doubts: Iterable[str]) -> None:
+def print_changes(
+    answers: Iterable[str], changes: Sequence[Change], differences: Iterable[str], doubts: Iterable[str]
+) -> None:
     """Prints what differs in two benchmarks, and why that tells little."""
     console = _console()
     _remark(console, "differs", differences)
+    for line in answers:
+        console.print(line, style="bold", markup=False, highlight=False, soft_wrap=True)
     table = _table("", "old", "new", "new ÷ old", "95 % interval", "")
     for each in changes:
         interval = f"{each.interval[0]:.3f} to {each.interval[1]:.3f}" if each.interval else "–"
         values = (f"{number(each.old)} {each.unit}", f"{number(each.new)} {each.unit}")
         ratio = "–" if each.ratio is None else f"{each.ratio:.3f}"
         table.add_row(each.name, *values, ratio, interval, Text(each.verdict, _COLOURS.get(each.verdict, "dim")))
-    console.print(table)
+    if changes:
+        console.print(table)
     _remark(console, "note", doubts)
 
 

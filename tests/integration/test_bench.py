@@ -215,6 +215,25 @@ def test_two_rounds_are_too_few_to_compare(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == "note: old has 2 of the 3 rounds that it takes to tell a difference"
 
 
+def test_how_many_cameras_are_taken_stands_above_the_table_and_the_notes_below(tmp_path: Path) -> None:
+    old, new = streams_bench({1: True, 2: True}), streams_bench({1: True, 2: False}, warnings=("heat",))
+    result = call(compare_bench, write(tmp_path / "old.json", old), write(tmp_path / "new.json", new))
+    assert result.exit_code == 0
+    first, second, *rows = result.stdout.splitlines()
+    assert first.startswith("old: this machine takes 2 cameras or more")
+    assert second.startswith("new: this machine takes 1 camera, but not 2")
+    assert next(row for row in rows if row.startswith("2 streams, dropped")).endswith("not judged")
+    assert rows[-1] == "note: new: heat"
+
+
+def test_streams_of_other_numbers_have_answers_and_no_table(tmp_path: Path) -> None:
+    old, new = streams_bench({4: True, 8: False}), streams_bench({1: True, 2: False})
+    result = call(compare_bench, write(tmp_path / "old.json", old), write(tmp_path / "new.json", new))
+    assert result.exit_code == 0
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["old", "new", "note"]
+    assert result.stdout.splitlines()[-1].startswith("note: no number of streams is in both")
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     clip, streams = write(tmp_path / "a.json", clip_bench()), write(tmp_path / "b.json", streams_bench({1: True}))
     other = tmp_path / "other.json"

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from support.benches import clip_bench, rounds, streams_bench
 
-from pipeline.bench.compare import compare, find_differences, ratio_interval
-from pipeline.bench.result import Spread, Together
+from pipeline.bench.compare import compare, find_answers, find_differences, find_doubts, ratio_interval
+from pipeline.bench.result import Gpu, Percentiles, Spread, Together
 
 
 def change_of(old, new, name="frames per second"):
@@ -15,6 +15,10 @@ def change_of(old, new, name="frames per second"):
 
 def with_run(bench, **changes):
     return bench.model_copy(update={"whole": bench.whole.model_copy(update=changes)})
+
+
+def with_machine(bench, **changes):
+    return bench.model_copy(update={"machine": bench.machine.model_copy(update=changes)})
 
 
 def test_more_frames_are_better_and_more_milliseconds_are_worse():
@@ -54,6 +58,22 @@ def test_rounds_that_no_float_can_hold_the_ratio_of_are_compared():
 def test_rounds_that_are_all_alike_in_one_of_two_raise_no_warning():
     with warnings.catch_warnings(action="error"):
         assert ratio_interval([5, 5, 5], [5.1, 5.2, 5.0]) is not None
+
+
+def test_what_has_one_value_for_all_rounds_is_shown_and_not_judged():
+    ages = Percentiles(p50=1, p95=2, p99=40, n=500)
+    old = with_run(clip_bench(), drawn=ages, written=ages)
+    new = with_run(old, drawn=ages.model_copy(update={"p99": 80}), dropped=9, peak_memory_bytes=2**29)
+    found = {each.name: each for each in compare(old, new) if each.verdict == "not judged"}
+    assert {name: each.ratio for name, each in found.items()} == {
+        "age drawn p99": pytest.approx(2),
+        "age written p99": pytest.approx(1),
+        "dropped": None,
+        "peak memory": pytest.approx(2),
+    }
+    assert (found["dropped"].old, found["dropped"].new) == (0, pytest.approx(100 * 9 / 2509))
+    assert {each.interval for each in found.values()} == {None}
+    assert "age drawn p99" not in [each.name for each in compare(clip_bench(), new)]  # of 60 frames
 
 
 def test_a_stage_below_the_resolution_of_the_clock_is_not_compared():
@@ -107,6 +127,41 @@ def test_another_preset_is_told():
 def test_another_encoder_is_told():
     untold, nvenc = clip_bench(preset="p4"), clip_bench(encoder="nvenc", preset="p4")
     assert list(find_differences(untold, nvenc)) == ["encoder: x264 → nvenc"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"driver": "580.1"}, "GPU driver: 570.2 → 580.1"),
+        ({"power_limit_watts": 250.5}, "GPU power limit: 700 W → 250.5 W"),
+        ({"power_limit_watts": None}, "GPU power limit: 700 W → untold"),
+    ],
+)
+def test_another_state_of_the_gpu_is_told(change, told):
+    gpu = Gpu(name="H", driver="570.2", memory_bytes=1, power_limit_watts=700, clock_mhz=None, highest_clock_mhz=None)
+    old, new = (with_machine(clip_bench(), gpu=each) for each in (gpu, gpu.model_copy(update=change)))
+    assert list(find_differences(old, new)) == [told]
+
+
+def test_another_governor_is_told():
+    old, new = clip_bench(), with_machine(clip_bench(), governor="powersave")
+    assert list(find_differences(old, new)) == ["governor: untold → powersave"]
+
+
+def test_the_notes_of_both_are_repeated_and_once_where_they_are_the_same():
+    old, new = clip_bench(warnings=("busy", "short")), clip_bench(warnings=("hot", "short"))
+    assert list(find_doubts(old, new)) == ["old: busy", "both: short", "new: hot"]
+
+
+def test_that_the_machine_takes_fewer_cameras_is_told():
+    old, new = streams_bench({1: True, 2: True, 4: True, 8: False}), streams_bench({1: True, 2: False})
+    assert list(find_answers(old, new)) == [
+        "old: this machine takes 4 cameras, but not 8 of 160x120 at 30 fps",
+        "new: this machine takes 1 camera, but not 2 of 160x120 at 30 fps",
+    ]
+    assert list(find_answers(clip_bench(), clip_bench())) == []
+    lost = change_of(old, new, "2 streams, dropped")
+    assert (lost.old, lost.new, lost.unit) == (0, pytest.approx(100 * 50 / 450), "%")
 
 
 def test_streams_are_compared_by_their_number():
