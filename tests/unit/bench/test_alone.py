@@ -78,7 +78,7 @@ def test_copies_and_inference_are_measured_apart(path: Path, capsys: pytest.Capt
     assert all(each.copy_ms and each.copy_ms.median > 0 and each.ms.median > 0 for each in found.batches)
     assert found.limit is not None
     assert found.limit.share is None
-    assert found.limit.resource in ("decode", "copy", "infer", "the cores")
+    assert found.limit.resource in ("decode", "draw", "records", "copy", "infer", "the cores")
     assert found.whole is not None
     assert found.whole.gpu_ms is not None
     assert found.together is None
