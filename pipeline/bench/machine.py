@@ -62,6 +62,8 @@ def peak_memory() -> int:
     """The most memory that this process has held, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
+    if found := re.search(r"^VmHWM:\s*(\d+) kB", _read(Path("/proc/self/status")) or "", re.MULTILINE):
+        return int(found[1]) * 1024  # Linux, whose ru_maxrss is also that of the process that started this one
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,6 @@
 import platform
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -79,6 +81,16 @@ def test_peak_memory_never_falls():
     block = np.ones(2**25, np.uint8)
     del block
     assert machine.peak_memory() >= before > 2**24
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is that of the process alone")
+def test_peak_memory_is_not_that_of_the_process_that_started_this_one():
+    child = "from pipeline.bench.machine import peak_memory; print(peak_memory())"
+    parent = (
+        f"import subprocess, sys; large = b'1' * 2**28; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True, timeout=60)
+    assert 2**24 < int(done.stdout) < 2**28
 
 
 class Nvml:
