@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,18 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         return tuple(sorted({int(part) for part in parts}))
 
 
+class Amount(click.FloatRange):
+    """A number above 0 up to `most`. That of click lets nan through."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__(0, most, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if math.isnan(number := super().convert(value, param, ctx)):
+            self.fail(f"'{value}' is not a number; give one above 0, up to {self.max:g}", param, ctx)
+        return number
+
+
 @click.command()
 @click.argument("clip", required=False)
 @click.option("--model", required=True, metavar="FILE.onnx", type=click.Path(path_type=Path), help="What recognises.")
@@ -45,7 +58,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--streams", type=Numbers(), metavar="N,…", help="Can so many live pictures be taken at once?")
 @click.option(
     "--target-fps",
-    type=click.FloatRange(0, 1000, min_open=True),
+    type=Amount(1000),
     metavar="FPS",
     help=f"Frames a second of the synthetic picture; {_RATE:g} if not given.",
 )
@@ -64,7 +77,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, metavar="N")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=Amount(3600),
     default=5,
     show_default=True,
     metavar="S",

@@ -192,6 +192,14 @@ def test_batches_that_are_no_numbers_are_refused(numbers: str, clip: Path, class
     assert "not a list of whole numbers" in result.output
 
 
+@pytest.mark.parametrize("option", ["--seconds", "--target-fps"])
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "0"])
+def test_amounts_that_are_no_numbers_are_refused(option: str, value: str, classifier_path: Path) -> None:
+    result = call(bench, "--synthetic", "64x48", "--model", classifier_path, f"{option}={value}")
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output.splitlines()[-1]
+
+
 def write(path: Path, found: Bench) -> Path:
     path.write_text(found.model_dump_json())
     return path
