@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -101,7 +103,7 @@ def bench(clip: str | None, as_json: bool, **options: Any) -> None:
     plan = Plan(options["rounds"], options["seconds"], options["batch"] or _BATCHES)
     fps = options["target_fps"] or _RATE
     job = _plan_job(clip, fps, options)
-    with _show_progress() as tell:
+    with _end_on_sigterm(), _show_progress() as tell:
         if options["streams"]:
             found, spans = measure_streams(job, options["synthetic"], fps, options["streams"], plan, tell)
         else:
@@ -181,6 +183,20 @@ def _write(found: Bench, spans: list[Span], options: dict[str, Any]) -> None:
         from pipeline.bench.report import render
 
         write_text(options["report"], render(found, spans))
+
+
+@contextmanager
+def _end_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends the context as Ctrl-C does: what lies in temporary folders goes with them."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -198,6 +203,24 @@ def test_amounts_that_are_no_numbers_are_refused(option: str, value: str, classi
     result = call(bench, "--synthetic", "64x48", "--model", classifier_path, f"{option}={value}")
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.output.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_and_leaves_nothing(number: int, code: int, classifier_path: Path, here: Path) -> None:
+    program = [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main())"]
+    flags = ("--synthetic", "320x240", "--model", str(classifier_path), "--seconds", "30", "--output", "bench.json")
+    temporary = {**os.environ, "TMPDIR": str(here)}
+    with subprocess.Popen([*program, "bench", *flags], stderr=subprocess.PIPE, text=True, env=temporary) as process:
+        until = time.monotonic() + 20
+        while not list(here.glob("onsight-bench-*/labelled.partial.mp4")):
+            assert time.monotonic() < until, "it did not begin"
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in told
+    assert not [*here.glob("onsight*"), *here.glob("bench*")]
 
 
 def write(path: Path, found: Bench) -> Path:
