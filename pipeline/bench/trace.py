@@ -23,7 +23,8 @@ def trace_events(spans: Sequence[Span], title: str) -> dict[str, Any]:
 
 
 def _events(spans: Sequence[Span], title: str) -> Iterator[dict[str, Any]]:
-    origin = min((span.begin for span in spans), default=0.0)
+    begins = [span.begin for span in spans] + [_born(span) for span in spans if span.stage == "write"]
+    origin = min(begins, default=0.0)  # Perfetto takes no negative times
     threads = {name: number for number, name in enumerate(dict.fromkeys(span.thread for span in spans), start=1)}
     yield {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": title}}
     for name, number in threads.items():
@@ -39,8 +40,12 @@ def _events(spans: Sequence[Span], title: str) -> Iterator[dict[str, Any]]:
 def _journey(written: Span, origin: float, where: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """From the decoder to the last sink, on a row of the frame's own."""
     row = {"name": f"frame {written.frame}", "cat": "frame", "id": f"{written.stream}.{written.frame}", **where}
-    yield {**row, "ph": "b", "ts": _us(written.end - written.age - origin)}
+    yield {**row, "ph": "b", "ts": _us(_born(written) - origin)}
     yield {**row, "ph": "e", "ts": _us(written.end - origin)}
+
+
+def _born(written: Span) -> float:
+    return written.end - written.age
 
 
 def _us(seconds: float) -> float:

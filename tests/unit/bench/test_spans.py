@@ -132,3 +132,11 @@ def test_a_trace_has_a_row_for_each_thread_and_whole_microseconds_from_zero():
     begin, end = (each for each in events if each.get("cat") == "frame")
     assert (begin["ph"], end["ph"], begin["id"], end["id"]) == ("b", "e", "0.3", "0.3")
     assert (begin["ts"], end["ts"]) == (1000, 10000)
+
+
+def test_no_time_of_a_trace_is_negative_where_a_frame_is_older_than_the_cut():
+    spans = [span("draw", 5.0, 5.001), span("write", 5.001, 5.002, age=0.5)]
+    times = {
+        each["ph"]: each["ts"] for each in trace_events(spans, "m.onnx on clip.mp4")["traceEvents"] if "ts" in each
+    }
+    assert times == {"b": 0, "X": 499_000, "e": 500_000}
