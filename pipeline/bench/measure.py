@@ -31,7 +31,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often and how long: `seconds` is the least that the run of a round takes."""
+    """How often and how long: the run of a round takes `seconds`. That of a clip takes about so many: it ends after as
+    many frames as that is at the rate of the warm-up.
+    """
 
     rounds: int
     seconds: float

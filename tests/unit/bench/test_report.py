@@ -5,6 +5,7 @@ from support.benches import clip_bench, quiet, streams_bench
 from support.pages import Page
 
 from pipeline.bench.report import render
+from pipeline.bench.result import Percentiles
 from pipeline.bench.spans import Span
 from pipeline.bench.table import print_bench
 
@@ -60,6 +61,17 @@ def test_the_efficiency_is_explained_as_it_is_on_the_device(device, shared, copi
     text = Page(render(bench, SPANS)).text
     assert f"the cores, which share the CPU time of {shared}" in text
     assert ("the GPU, whose copies and inferences run side by side" in text) == copies
+
+
+def test_the_page_says_how_old_frames_are_at_the_end_and_how_it_was_measured():
+    bench = clip_bench(workers=3)
+    written = Percentiles(p50=41.0, p95=52.0, p99=63.0, n=500)
+    whole = bench.whole.model_copy(update={"written": written})
+    text = Page(render(bench.model_copy(update={"whole": whole}), SPANS)).text
+    assert "Age when written 41.0 ms p95 52.0, p99 63.0 ms" in text
+    assert "Workers 3, which infer side by side" in text
+    assert "5 of about 5 s, after a warm-up" in text
+    assert "5 of 5 s, after a warm-up" in Page(render(streams_bench({1: True}), SPANS)).text
 
 
 def test_streams_begin_with_the_answer():
