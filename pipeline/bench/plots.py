@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,31 +27,42 @@ _COLOURS = {
     "records": MUTED,
 }
 _ROW = 0.62  # height of a bar, in rows
+_LEAST_HEIGHT, _AROUND, _ROW_HEIGHT = 2.6, 0.9, 0.24  # inches: the timeline, all around its rows, a row
 _LETTERED = 0.07  # of the width: bars from here on carry their share
 
 
 def _timeline(axes: Axes, spans: Sequence[Span]) -> None:
     """A row for each thread, the sources' at the top."""
     origin = min(span.begin for span in spans)
-    threads = sorted({span.thread for span in spans}, key=lambda name: _first_stage(spans, name))
+    readers = {span.thread: span.stream for span in spans if span.stage == "decode"}
+    threads = sorted(
+        _threads(spans), key=lambda name: (_first_stage(spans, name), readers.get(name, 0), len(name), name)
+    )
     drawn = {stage: colour for stage, colour in _COLOURS.items() if any(span.stage == stage for span in spans)}
     for stage, colour in drawn.items():
         for row, thread in enumerate(threads):
             seen = [span for span in spans if span.stage == stage and span.thread == thread]
             bars = [(1000 * (span.begin - origin), 1000 * (span.end - span.begin)) for span in seen]
             axes.broken_barh(bars, (row - _ROW / 2, _ROW), facecolors=colour, label=stage if row == 0 else None)
-    axes.set_yticks(range(len(threads)), [_thread_name(name) for name in threads])
+    axes.set_yticks(range(len(threads)), [_thread_name(name, readers) for name in threads])
     axes.set(ylim=(len(threads) - 0.5, -0.5), xlabel="milliseconds", xlim=(0, None))
     axes.grid(False, axis="y")
     handles = [axes.broken_barh([], (0, 0), facecolors=colour, label=stage) for stage, colour in drawn.items()]
     axes.figure.legend(handles, list(drawn), loc="outside upper left", ncols=len(drawn), handlelength=0.9)
 
 
-def _first_stage(spans: Sequence[Span], thread: str) -> tuple[int, str]:
-    return min(list(_COLOURS).index(span.stage) for span in spans if span.thread == thread), thread
+def _threads(spans: Sequence[Span]) -> set[str]:
+    return {span.thread for span in spans}
 
 
-def _thread_name(name: str) -> str:
+def _first_stage(spans: Sequence[Span], thread: str) -> int:
+    return min(list(_COLOURS).index(span.stage) for span in spans if span.thread == thread)
+
+
+def _thread_name(name: str, readers: Mapping[str, int]) -> str:
+    """`readers`: the threads that read a source, and which; where there are several they are told by its number."""
+    if name in readers and len(readers) > 1:
+        return f"stream {readers[name] + 1}"
     shown = {"MainThread": "draw and write"}.get(name, name.rpartition("/")[2])
     return shown if len(shown) <= 18 else f"{shown[:17]}…"
 
@@ -114,7 +125,12 @@ def _streams(axes: Axes, streams: Sequence[Streams], target_fps: float) -> None:
     axes.figure.legend(loc="outside upper left", ncols=3)
 
 
-plot_timeline = plot_of(_timeline, (9.6, 2.6))
+def plot_timeline(spans: Sequence[Span]) -> str:
+    """As high as its threads need: each has a row."""
+    height = max(_LEAST_HEIGHT, _AROUND + _ROW_HEIGHT * len(_threads(spans)))
+    return plot_of(_timeline, (9.6, height))(spans)
+
+
 plot_costs = plot_of(_costs, (9.6, 1.5))
 plot_rounds = plot_of(_rounds, (4.6, 3.2))
 plot_batches = plot_of(_batches, (4.6, 3.2))

@@ -12,7 +12,7 @@ from pipeline.bench.trace import cut_out
 from pipeline.page import render_page
 
 _TEMPLATE = Path(__file__).parent / "templates" / "bench.html.j2"
-_FRAMES_SHOWN = 12
+_FRAMES_SHOWN, _OF_EACH = 12, 2
 
 
 def render(bench: Bench, spans: Sequence[Span]) -> str:
@@ -37,7 +37,8 @@ def render(bench: Bench, spans: Sequence[Span]) -> str:
 
 
 def _figures(bench: Bench, spans: Sequence[Span]) -> dict[str, str]:
-    shown = cut_out(spans, _seconds_of(spans, _FRAMES_SHOWN))
+    readers = {span.thread for span in spans if span.stage == "decode"}
+    shown = cut_out(spans, _seconds_of(spans, max(_FRAMES_SHOWN, _OF_EACH * len(readers))))
     figures = {"timeline": plots.plot_timeline(shown) if shown else ""}
     if bench.whole:
         figures |= {"costs": plots.plot_costs(bench.alone), "rounds": plots.plot_rounds(bench.whole)}

@@ -4,10 +4,12 @@ import pytest
 from support.benches import clip_bench, quiet, streams_bench
 from support.pages import Page
 
+from pipeline.bench.plots import plot_timeline
 from pipeline.bench.report import render
 from pipeline.bench.result import Percentiles
 from pipeline.bench.spans import Span
 from pipeline.bench.table import print_bench
+from pipeline.bench.trace import cut_out
 
 SPANS = [
     Span(stage, thread, 0, i, 1, i / 10 + begin, i / 10 + begin + 0.02, 0.05)
@@ -72,6 +74,34 @@ def test_the_page_says_how_old_frames_are_at_the_end_and_how_it_was_measured():
     assert "Workers 3, which infer side by side" in text
     assert "5 of about 5 s, after a warm-up" in text
     assert "5 of 5 s, after a warm-up" in Page(render(streams_bench({1: True}), SPANS)).text
+
+
+def test_threads_of_streams_have_their_numbers_in_order_and_room_of_their_own():
+    def read(streams):
+        return [
+            Span("decode", f"synthetic:160x90@30?live=1&seed={stream}", stream, i, 1, i / 30, (i + 1) / 30, 0)
+            for stream in range(streams)
+            for i in range(90)
+        ]
+
+    def height(svg):
+        return float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1])
+
+    many = plot_timeline(cut_out(read(16), 0.05))
+    assert re.findall(r">stream (\d+)<", many) == [str(number) for number in range(1, 17)]
+    assert "synthetic" not in many
+    assert height(many) > 16 * 15 > height(plot_timeline(read(2)))  # 72 to an inch; letters are 9.5 high
+
+
+def test_the_timeline_shows_every_stream():
+    """The frames of each come one after the other, as those of cameras that were started in turn."""
+    read = [
+        Span(stage, f"camera {stream}", stream, i, 1, begin, begin + 0.001, 0)
+        for i in range(60)
+        for stream in range(30)
+        for stage, begin in (("decode", i + stream / 30), ("write", i + stream / 30))
+    ]
+    assert len(set(re.findall(r">stream (\d+)<", render(streams_bench({30: True}), read)))) == 30
 
 
 def test_streams_begin_with_the_answer():
