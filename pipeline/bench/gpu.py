@@ -24,14 +24,14 @@ class GpuWatch:
     Attributes:
         clocks: of the multiprocessors at each sample, in megahertz.
         memory: the most in use on the whole GPU at any sample, in bytes; None: it does not tell.
-        reasons: why it was slowed down at any sample.
+        reasons: why it was slowed down at any sample; None: it does not tell.
     """
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml, self._handle = nvml, handle
         self.clocks: list[float] = []
         self.memory: int | None = None
-        self.reasons: set[str] = set()
+        self.reasons: set[str] | None = None
 
     def describe(self) -> Gpu:
         memory, power = self._ask("nvmlDeviceGetMemoryInfo"), self._ask("nvmlDeviceGetPowerManagementLimit")
@@ -50,8 +50,9 @@ class GpuWatch:
             self.clocks.append(float(clock))
         if memory := self._ask("nvmlDeviceGetMemoryInfo"):
             self.memory = max(self.memory or 0, int(memory.used))
-        bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons") or 0
-        self.reasons |= {name for bit, name in _REASONS.items() if bits & bit}
+        bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if bits is not None:
+            self.reasons = (self.reasons or set()) | {name for bit, name in _REASONS.items() if bits & bit}
 
     def _ask(self, question: str, *arguments: Any) -> Any:
         """NVML's answer; None where this GPU does not tell."""

@@ -101,7 +101,7 @@ class MachineWatch:
             quota_stops=_since(self._stops, _quota_stops()),
             gpu_clock_mhz=Spread.of(gpu.clocks) if gpu and gpu.clocks else None,
             gpu_memory_bytes=gpu.memory if gpu else None,
-            gpu_throttled=tuple(sorted(gpu.reasons)) if gpu else None,
+            gpu_throttled=tuple(sorted(gpu.reasons)) if gpu and gpu.reasons is not None else None,
         )
 
 

@@ -129,11 +129,19 @@ def test_a_gpu_says_what_slowed_it_down():
     assert machine.MachineWatch(watch).conditions().gpu_throttled == ("heat (hardware)",)
 
 
-def test_a_gpu_that_does_not_tell_its_memory_has_no_figure_of_it(monkeypatch):
+@pytest.mark.parametrize("figure", ["gpu_memory_bytes", "gpu_clock_mhz", "gpu_throttled"])
+def test_what_a_gpu_does_not_tell_has_no_figure(figure, monkeypatch):
     watch = gpu.GpuWatch(Nvml(), object())
     monkeypatch.setattr(watch, "_ask", lambda *question: None)
     watch.sample()
-    assert machine.MachineWatch(watch).conditions().gpu_memory_bytes is None
+    assert getattr(machine.MachineWatch(watch).conditions(), figure) is None
+
+
+def test_a_gpu_that_nothing_slows_down_says_so(monkeypatch):
+    watch = gpu.GpuWatch(Nvml(), object())
+    monkeypatch.setattr(watch, "_ask", lambda question, *_: 0 if question.endswith("Reasons") else None)
+    watch.sample()
+    assert machine.MachineWatch(watch).conditions().gpu_throttled == ()
 
 
 def test_where_nvml_cannot_be_loaded_there_is_no_gpu_to_watch(monkeypatch):

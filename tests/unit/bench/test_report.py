@@ -6,7 +6,7 @@ from support.pages import Page
 
 from pipeline.bench.plots import plot_timeline
 from pipeline.bench.report import render
-from pipeline.bench.result import Percentiles
+from pipeline.bench.result import Gpu, Percentiles
 from pipeline.bench.spans import Span
 from pipeline.bench.table import print_bench
 from pipeline.bench.trace import cut_out
@@ -47,6 +47,17 @@ def test_the_memory_of_a_gpu_is_told_where_there_is_one(memory, told, capsys):
     for text in texts:
         assert text.count("GPU memory in use") == told
         assert text.count("3072 MiB") == told
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"), [(None, "GPU unknown"), ((), "GPU never"), (("power limit", "heat"), "GPU power limit, heat")]
+)
+def test_what_slowed_a_gpu_down_is_told_where_there_is_one(reasons, told):
+    bench = clip_bench(conditions=quiet(gpu_throttled=reasons))
+    assert "GPU" not in Page(render(bench, SPANS)).text
+    gpu = Gpu.model_validate({**dict.fromkeys(Gpu.model_fields), "name": "A GPU", "driver": "580"})
+    machine = bench.machine.model_copy(update={"gpu": gpu})
+    assert f"CPU quota unknown, {told}" in Page(render(bench.model_copy(update={"machine": machine}), SPANS)).text
 
 
 def test_the_page_of_streams_tells_the_memory_of_a_gpu_too():
