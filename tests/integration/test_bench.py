@@ -115,6 +115,14 @@ def test_without_encoding_nothing_is_encoded(clip: Path, classifier_path: Path) 
     assert "records go to a temporary folder" in result.stdout
 
 
+def test_what_the_device_cannot_do_is_not_told_as_done(classifier_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.model.check_device", lambda device: f"no {device} here")
+    flags = ("--synthetic", "64x48", *FAST, "--no-encode", "--cuda-graph", "--nhwc", "--json")
+    result = measure(*flags, "--model", classifier_path)
+    found = Bench.model_validate_json(result.stdout.splitlines()[-1])
+    assert (found.model.device, found.cuda_graph, found.nhwc) == ("cpu", False, False)
+
+
 def test_live_streams_end_with_an_answer(classifier_path: Path, here: Path) -> None:
     flags = ("--synthetic", "64x48", "--streams", "2,1", "--target-fps", 25, *FAST, "--no-encode")
     result = measure(*flags, "--model", classifier_path, "--output", "streams.json")
