@@ -17,7 +17,7 @@ _DEARER = 1.05  # times the CPU time alone: inferences at once share something
 
 def find_doubts(bench: Bench) -> Iterator[str]:
     """All that should be said beside the figures of `bench`."""
-    yield from _about_the_machine(bench.conditions, bench.machine.usable_cores)
+    yield from _about_the_machine(bench.conditions, bench.machine.cores)
     if bench.rounds < _FEW_ROUNDS:
         yield f"{bench.rounds} round{'s' if bench.rounds > 1 else ''}: the spread says little; --rounds 5 says more"
     if bench.clip.sha256 is None:
@@ -37,11 +37,12 @@ def find_doubts(bench: Bench) -> Iterator[str]:
         yield from _about_sharing(bench.together)
 
 
-def _about_the_machine(seen: Conditions, cores: float) -> Iterator[str]:
+def _about_the_machine(seen: Conditions, cores: int) -> Iterator[str]:
+    """`cores`: those that others were watched on; a container's quota may allow less of them."""
     if seen.others_cores > _BUSY * cores:
-        yield f"other processes kept {seen.others_cores:.1f} of {cores:g} cores busy: this machine can do more"
+        yield f"other processes kept {seen.others_cores:.1f} of {cores} cores busy: this machine can do more"
     if seen.stolen_cores and seen.stolen_cores > _BUSY * cores:
-        yield f"the host gave {seen.stolen_cores:.1f} of {cores:g} cores to other guests"
+        yield f"the host gave {seen.stolen_cores:.1f} of {cores} cores to other guests"
     if seen.cpu_throttled:
         yield f"heat slowed the CPU down {seen.cpu_throttled} times"
     if seen.quota_stops:

@@ -29,6 +29,14 @@ def test_what_the_machine_did_meanwhile_is_told(seen, told):
     assert told in doubts(conditions=quiet(**seen))
 
 
+def test_others_are_held_against_the_cores_that_they_worked_on_not_against_a_quota():
+    machine = clip_bench().machine.model_copy(update={"cores": 32, "cpu_quota": 2.0})
+    assert doubts(machine=machine, conditions=quiet(others_cores=1.5, stolen_cores=1.5)) == ""
+    told = doubts(machine=machine, conditions=quiet(others_cores=30.0, stolen_cores=3.0))
+    assert "other processes kept 30.0 of 32 cores busy" in told
+    assert "the host gave 3.0 of 32 cores" in told
+
+
 @pytest.mark.parametrize(
     "seen",
     [{"others_cores": 0.09}, {"stolen_cores": 0.05}, {"cpu_throttled": 0}, {"gpu_throttled": ()}],
