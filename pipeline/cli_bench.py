@@ -108,11 +108,12 @@ def bench(clip: str | None, as_json: bool, **options: Any) -> None:
             found, spans = measure_streams(job, options["synthetic"], fps, options["streams"], plan, tell)
         else:
             found, spans = measure_clip(job, plan, tell)
-        tell("writing")
+    try:
+        print_bench(found)
+        if as_json:
+            click.echo(found.model_dump_json())
+    finally:  # also where the reader of the table has left
         _write(found, spans, options)
-    print_bench(found)
-    if as_json:
-        click.echo(found.model_dump_json())
 
 
 @click.command("compare-bench")

@@ -21,7 +21,7 @@ from pipeline.bench.measure import Plan, measure_streams
 from pipeline.bench.read import read_bench
 from pipeline.bench.result import Bench, Machine
 from pipeline.cli_bench import bench, compare_bench
-from pipeline.errors import OnsightError
+from pipeline.errors import OnsightError, SinkError
 from pipeline.sinks.encoder import CODECS, PRESETS, NvencError
 
 FAST = ("--rounds", 2, "--seconds", 0.2)
@@ -196,6 +196,32 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(
     assert told in str(result.exception)
     assert "\n" not in str(result.exception)
     assert [path.name for path in here.iterdir()] == ["picture.png"]
+
+
+def test_a_file_that_cannot_be_written_in_the_end_takes_nothing_of_what_was_printed(
+    classifier_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, text: str) -> None:
+        raise SinkError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("pipeline.sinks.partial.write_text", fail)
+    flags = ("--synthetic", "64x48", *FAST, "--no-encode", "--output", "bench.json", "--json")
+    result = call(bench, *flags, "--model", classifier_path)
+    assert isinstance(result.exception, SinkError)
+    assert "frames/s" in result.stdout
+    assert Bench.model_validate_json(result.stdout.splitlines()[-1]).whole
+
+
+def test_a_reader_that_leaves_keeps_no_file_from_being_written(
+    classifier_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(found: Bench) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("pipeline.bench.table.print_bench", leave)
+    flags = ("--synthetic", "64x48", *FAST, "--no-encode", "--output", "bench.json")
+    assert isinstance(call(bench, *flags, "--model", classifier_path).exception, BrokenPipeError | SystemExit)
+    assert read_bench(here / "bench.json").whole
 
 
 @pytest.mark.parametrize("numbers", ["", "0", "1,x", "-1", "1.5"])
