@@ -12,7 +12,7 @@ _SLOWED = 0.9  # of its own highest value: a clock below has changed
 _TOO_GOOD = 1.05
 _FEW_ROUNDS = 3
 _GOOD = 0.95  # an efficiency that need not be explained
-_DEARER = 1.05  # times the CPU time alone: inferences at once share something
+_DEARER = 1.05  # times the CPU time alone: inferences at once share something, if it is so in every round
 
 
 def find_doubts(bench: Bench) -> Iterator[str]:
@@ -55,7 +55,8 @@ def _about_the_machine(seen: Conditions, cores: int) -> Iterator[str]:
 
 
 def _about_sharing(seen: Together) -> Iterator[str]:
-    if seen.ratio.median > _DEARER and seen.bound.median < 1:  # 1: a thread allows less than the cores
+    sure = len(seen.ratio.rounds) >= _FEW_ROUNDS and seen.ratio.min > _DEARER
+    if sure and seen.bound.median < 1:  # 1: a thread allows less than the cores
         yield (
             f"{seen.inferences} inferences at once cost {seen.ratio.median:.2f} times the CPU time of one alone: the "
             f"cores share something (cache, memory, clock), which bounds the efficiency at {seen.bound.median:.2f}"

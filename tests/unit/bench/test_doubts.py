@@ -92,3 +92,9 @@ def test_inferences_that_cost_more_at_once_explain_a_low_efficiency(efficiency, 
     said = doubts(efficiency=rounds(efficiency), together=together)
     assert ("2 inferences at once cost 1.12 times the CPU time of one alone" in said) == told
     assert ("bounds the efficiency at 0.91" in said) == told
+
+
+@pytest.mark.parametrize("by", [(0.93, 1.0, 1.1), (1.0, 1.0)], ids=["noisy", "two rounds"])
+def test_what_few_or_noisy_rounds_tell_of_inferences_at_once_excuses_nothing(by):
+    together = Together(inferences=2, ms=rounds(4), cpu_ms=rounds(9), ratio=rounds(1.12, by), bound=rounds(0.91))
+    assert doubts(efficiency=rounds(0.9), together=together) == ""
