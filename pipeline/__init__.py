@@ -10,6 +10,7 @@ for item in recognise("rtsp://camera/stream", open_model("m.onnx")):
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pipeline.errors import OnsightError
     from pipeline.stream import open_model, recognise, run
     from pipeline.tally import Summary
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""Else ONNX Runtime, from 1.29 on, tells Microsoft of each machine and model; it looks when it is imported."""
 
 __all__ = ["OnsightError", "Summary", "open_model", "recognise", "run"]
 
