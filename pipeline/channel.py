@@ -128,8 +128,9 @@ class Channel(Generic[T, R]):
                 for the next of a file.
             ahead: calls that may be under way, or have ended before their results are asked for; None: one more than
                 there are workers, so that no one waits for anyone; with `fresh` as many as there are workers.
-            fresh: items of live sources are to be new when their results arrive: while the consumer is busy, a call
-                begins no sooner than needed to end when it will ask again, as far as that can be foretold.
+            fresh: items of live sources, if there are any, are to be new when their results arrive: while the consumer
+                is busy, a call begins no sooner than needed to end when it will ask again, as far as that can be
+                foretold.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
@@ -249,9 +250,7 @@ class Channel(Generic[T, R]):
 
     def _early(self) -> float:
         """Seconds by which a call with what live sources have given would be over too soon."""
-        if any(lane.items and not lane.newest for lane in self._lanes):
-            return 0.0
-        return self._pace.pause(_now())
+        return self._pace.pause(_now()) if any(lane.newest for lane in self._lanes) else 0.0
 
     def _take(self, batch: int) -> list[T]:
         """Up to `batch` items, one from each lane in turn."""

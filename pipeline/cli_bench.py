@@ -103,7 +103,7 @@ def bench(clip: str | None, as_json: bool, **options: Any) -> None:
     plan = Plan(options["rounds"], options["seconds"], options["batch"] or _BATCHES)
     fps = options["target_fps"] or _RATE
     job = _plan_job(clip, fps, options)
-    with _end_on_sigterm(), _show_progress() as tell:
+    with _end_on_signals(), _show_progress() as tell:
         if options["streams"]:
             found, spans = measure_streams(job, options["synthetic"], fps, options["streams"], plan, tell)
         else:
@@ -187,17 +187,19 @@ def _write(found: Bench, spans: list[Span], options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _end_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the context as Ctrl-C does: what lies in temporary folders goes with them."""
+def _end_on_signals() -> Iterator[None]:
+    """SIGTERM ends the context as Ctrl-C does, which a shell's `&` has ignored: temporary folders go in the end."""
 
     def end(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: end}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

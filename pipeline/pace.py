@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_USUAL = 8  # calls, the latest, that say how long one usually takes
+from collections import deque
+
+_LATEST = 8  # calls that say how long the next one takes at most: some may have less to do than others
+_USUAL = 8  # results, the latest, that say how long the consumer is usually busy with some
 
 
 class Pace:
@@ -11,13 +14,13 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._call: float | None = None
+        self._calls: deque[float] = deque(maxlen=_LATEST)
         self._kept: float | None = None
         self._given: float | None = None
 
     def called(self, took: float) -> None:
         """A call is over."""
-        self._call = _usual(self._call, took)
+        self._calls.append(took)
 
     def give(self, now: float) -> None:
         """The consumer has got results, and is busy with them."""
@@ -26,17 +29,14 @@ class Pace:
     def ask(self, now: float) -> None:
         """The consumer asks for the next ones."""
         if self._given is not None:
-            self._kept = _usual(self._kept, now - self._given)
+            kept = now - self._given
+            self._kept = kept if self._kept is None else self._kept + (kept - self._kept) / _USUAL
         self._given = None
 
     def pause(self, now: float) -> float:
         """How long the next call has to wait if it is to end when the consumer is expected to ask again; 0: it asks
         already, or nothing is known of it.
         """
-        if self._given is None or self._kept is None or self._call is None:
+        if self._given is None or self._kept is None or not self._calls:
             return 0.0
-        return max(0.0, self._given + self._kept - self._call - now)
-
-
-def _usual(before: float | None, now: float) -> float:
-    return now if before is None else before + (now - before) / _USUAL
+        return max(0.0, self._given + self._kept - max(self._calls) - now)

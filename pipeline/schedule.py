@@ -28,7 +28,7 @@ class Schedule:
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
             other cameras, a file's for the next ones.
         waiting: frames of a file that are decoded ahead.
-        ahead: inferences, or frames that have none, that are under way or have ended before the caller wants them.
+        ahead: batches that are under way, or have ended before the caller wants them.
         model: threads of the network on the CPU: those of its pool and one of the workers, which all share the pool;
             `encode`: of a video's encoder; `opencv`: of its own pool.
     """
@@ -76,7 +76,7 @@ def plan(
         workers = workers or (min(max(2, cores // 2), _MOST_BATCHES) if gpu else min(cores, _MOST_WORKERS))
         passing = min((stride - 1) * workers, _MOST_PASSING)
         waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most) + passing
-        ahead = workers + 1 + passing
+        ahead = workers + 1 + passing // most
     threads = 1 if gpu else max(1, cores - workers + 1)
     return Schedule(
         mode="latency" if latency else "throughput",

@@ -92,6 +92,7 @@ def prepare(config: RunConfig, model: OnnxModel | None, stop: threading.Event, s
         stages["count"] = SceneCounter(dict(enumerate(settled)), LOST_AFTER)
     hider = open_hider(config, model, threads)
     plan = _schedule(config, live, model)
+    check_wait(config, plan)
     model.prepare(plan.batch if settings.tiles is None else VIEWS)
     if hider is not None:
         hider.prepare(plan.batch)
@@ -151,10 +152,13 @@ def settle_batch(config: Recognition, model: OnnxModel) -> int | None:
     fixed = model.contract.input.batch
     if fixed and config.batch and config.batch > fixed:
         raise ConfigError(f"'batch' cannot be {config.batch}: {model.path} takes one frame at a time; leave it out")
-    batch = config.batch or fixed
-    if config.batch_wait and (batch == 1 or (batch is None and model.device == "cpu")):
+    return config.batch or fixed
+
+
+def check_wait(config: Recognition, plan: schedule.Schedule) -> None:
+    """Warns where nothing will be waited for."""
+    if config.batch_wait and plan.batch == 1:
         _LOG.warning("goes on without 'batch_wait': each frame has an inference of its own")
-    return batch
 
 
 def open_gate(config: Recognition) -> Gate | None:

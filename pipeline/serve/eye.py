@@ -16,7 +16,7 @@ from pipeline.redact import Redactor
 from pipeline.second import open_second
 from pipeline.serve.stagger import Staggered
 from pipeline.track import LOST_AFTER, Tracker
-from pipeline.trip import Stage, open_gate, open_hider, painter, settle_batch, settle_recognition
+from pipeline.trip import Stage, check_wait, open_gate, open_hider, painter, settle_batch, settle_recognition
 from pipeline.types import Annotated, Frame, Recognised, Redacted  # noqa: TID251 - passes it on
 from pipeline.zones import Places
 
@@ -46,6 +46,7 @@ class Eye:
             wait=config.batch_wait,
             cameras=cameras,
         )
+        check_wait(config, self.plan)
 
     @cached_property
     def recognisers(self) -> Sequence[Callable[[list[Frame]], list[Recognised]]]:

@@ -246,12 +246,15 @@ def test_a_signal_ends_it_and_leaves_nothing(number: int, code: int, classifier_
     flags = ("--synthetic", "320x240", "--model", str(classifier_path), "--seconds", "30", "--output", "bench.json")
     temporary = {**os.environ, "TMPDIR": str(here)}
     with subprocess.Popen([*program, "bench", *flags], stderr=subprocess.PIPE, text=True, env=temporary) as process:
-        until = time.monotonic() + 20
-        while not list(here.glob("onsight-bench-*/labelled.partial.mp4")):
-            assert time.monotonic() < until, "it did not begin"
-            time.sleep(0.05)
-        process.send_signal(number)
-        _, told = process.communicate(timeout=20)
+        try:
+            until = time.monotonic() + 60
+            while not list(here.glob("onsight-bench-*/labelled.partial.mp4")):
+                assert time.monotonic() < until, "it did not begin"
+                time.sleep(0.05)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert "Traceback" not in told
     assert not [*here.glob("onsight*"), *here.glob("bench*")]

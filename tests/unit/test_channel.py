@@ -548,9 +548,17 @@ def test_of_a_live_source_the_gate_sees_what_is_taken_and_nothing_that_is_droppe
 
 
 def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, items, put = 0.0, queue.SimpleQueue[int](), threading.Semaphore(0)
-    taken = queue.SimpleQueue[list[int]]()
+    now, times, put = 0.0, dict[int, float](), threading.Semaphore(0)
+    items, taken = queue.SimpleQueue[int](), queue.SimpleQueue[list[int]]()
     monkeypatch.setattr(channel_module, "_now", lambda: now)
+    put_there = Lane.put
+
+    def put_in_time(lane: Lane[int], item: int, _: float) -> None:
+        nonlocal now  # under the channel's lock: no worker sees the time without the item
+        now = times.get(item, now)
+        put_there(lane, item, now)
+
+    monkeypatch.setattr(Lane, "put", put_in_time)
 
     def produce(stop: threading.Event) -> Iterator[int]:
         while (item := items.get()) >= 0:
@@ -564,8 +572,7 @@ def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(m
         return batch
 
     def come(item: int, at: float) -> None:
-        nonlocal now
-        now = at
+        times[item] = at
         items.put(item)
         assert put.acquire(timeout=PATIENCE)
 

@@ -1,5 +1,3 @@
-import pytest
-
 from pipeline.pace import Pace
 
 
@@ -40,8 +38,26 @@ def test_as_long_as_nothing_is_known_nothing_waits() -> None:
     assert pace.pause(1.0) == 0
 
 
-def test_one_that_is_unusual_counts_little() -> None:
-    pace = paced(call=1, kept=10)
-    pace.called(9)
+def test_calls_that_have_less_to_do_do_not_make_the_others_late() -> None:
+    """Of a camera of which one frame in three is looked at, say."""
+    pace = paced(call=0.1, kept=10)
+    for took in (0.1, 4, 0.1, 0.1):
+        pace.called(took)
     pace.give(200.0)
-    assert pace.pause(200.0) == pytest.approx(8)
+    assert pace.pause(200.0) == 6
+
+
+def test_a_call_that_was_unusual_is_forgotten() -> None:
+    pace = paced(call=9, kept=10)
+    for _ in range(8):
+        pace.called(1)
+    pace.give(200.0)
+    assert pace.pause(200.0) == 9
+
+
+def test_results_that_were_kept_for_an_unusual_time_count_little() -> None:
+    pace = paced(call=1, kept=10)
+    pace.give(200.0)
+    pace.ask(218.0)
+    pace.give(300.0)
+    assert pace.pause(300.0) == 10

@@ -46,6 +46,8 @@ def test_frames_without_an_inference_leave_no_worker_idle() -> None:
         some = plan(latency=False, gpu=False, cores=4, stride=stride)
         assert min(some.ahead - usual.ahead, some.waiting - usual.waiting) >= (stride - 1) * 4
     assert plan(latency=False, gpu=False, cores=64, stride=1000).ahead < 64
+    batches = [plan(latency=False, gpu=True, cores=16, stride=stride).ahead for stride in (1, 3)]
+    assert batches[1] - batches[0] <= 2  # of eight frames each
     assert plan(latency=True, gpu=False, cores=4, stride=9).ahead == 1
 
 
