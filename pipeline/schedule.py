@@ -11,7 +11,7 @@ from typing import Literal
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
 _MOST_WORKERS = 16  # one decoder feeds no more of small networks; each costs memory for a frame and an inference
 _MOST_BATCHES = 8  # in flight on a GPU; each costs memory for itself there and on the host
-_MOST_PASSING = 16  # frames without an inference between those with one; each costs its memory
+_MOST_PASSING = 16  # frames without an inference that are under way beside those with one; each costs its memory
 _GPU_BATCH = 8
 _GPU_WAIT = 0.005  # seconds: what a camera's picture may get older, for an inference less
 _GPU_FILL = 0.05  # and one of a file: a decoder has filled a batch long before
@@ -63,7 +63,7 @@ def plan(
     Args:
         workers, batch, wait: None: as the mode and the device want it.
         cameras: how many live sources share the model.
-        stride: one frame in so many has an inference, about; the others pass by meanwhile, and are waited for by it.
+        stride: one frame in so many has an inference, about; the others pass by meanwhile.
         cores: None: those of this process.
     """
     cores = cores or available_cores()
