@@ -55,11 +55,11 @@ CASES = (
         "car-detection.mp4",
         "yolov8",
         (384, 640),
-        ("ultralytics", "plain loop, square", "plain loop"),
+        ("ultralytics", "plain loop, square", "plain loop", "staged"),
         640,
     ),
-    Case("YOLOX-nano", "yolox_nano", "car-detection.mp4", "yolox", (416, 416), ("plain loop", "supervision")),
-    Case("EfficientNet-Lite0", "efficientnet_lite0", "bikes.mp4", "classifier", (224, 224), ("plain loop",)),
+    Case("YOLOX-nano", "yolox_nano", "car-detection.mp4", "yolox", (416, 416), ("plain loop", "staged", "supervision")),
+    Case("EfficientNet-Lite0", "efficientnet_lite0", "bikes.mp4", "classifier", (224, 224), ("plain loop", "staged")),
 )
 
 

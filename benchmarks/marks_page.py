@@ -18,7 +18,8 @@ OVERHEAD = 0.03  # of the CPU time of a run that writes records alone, at most
 ENCODING = 0.2  # of the CPU time of a run that writes a labelled video, at most
 PROFILE = {  # stages of a run, and those of `onsight bench` that they are made of
     "decode": ("decode",),
-    "recognise": ("resize", "infer", "results"),
+    "infer": ("infer",),
+    "resize, results": ("resize", "results"),
     "draw": ("draw",),
     "write": ("encode", "records"),
 }
@@ -27,6 +28,7 @@ RIVALS = {
     "supervision": "supervision `process_video`",
     "plain loop": "the plain loop",
     "plain loop, square": "the plain loop, letterbox to a square",
+    "staged": "the loop's functions in threads",
 }
 
 
@@ -146,4 +148,4 @@ def _sharing(bench):
 def _beside(shares):
     """The part of the CPU time that is neither the decoder's nor the model's."""
     stages = shares["stages"]
-    return 1 - (stages["decode"] + stages["recognise"]) / shares["cpu"]
+    return 1 - (stages["decode"] + stages["infer"] + stages["resize, results"]) / shares["cpu"]

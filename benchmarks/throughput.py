@@ -5,12 +5,12 @@
     uv run benchmarks/throughput.py CLIP.mp4 --model EXPORTED.onnx --network RAW.onnx --kind classifier 224 224
 
 RAW.onnx is the network as its makers export it; ADOPTED.onnx is what `onsight adopt` makes of it. `peers/` has the
-contenders: the plain loop, supervision's `process_video` and, with `yolov8`, Ultralytics' `predict(save=True)`. Each
-has an environment of its own, which uv makes, with the same ONNX Runtime, OpenCV and NumPy as here. Where there is no
-uv or no network, `--peers-python` names an interpreter with the packages that the files in `peers/` name. The clip is
-repeated until it lasts `--seconds`; contenders take turns, each in a fresh process; their times hold everything but the
-loading of the model. Where `taskset` leaves some cores alone to them, all keep to these. Prints a table of medians and
-spreads; `--output` keeps all. `marks.py` does so with the networks of the marks.
+contenders: the plain loop, its functions in threads, supervision's `process_video` and, with `yolov8`, Ultralytics'
+`predict(save=True)`. Each has an environment of its own, which uv makes, with the same ONNX Runtime, OpenCV and NumPy
+as here. Where there is no uv or no network, `--peers-python` names an interpreter with the packages that the files in
+`peers/` name. The clip is repeated until it lasts `--seconds`; contenders take turns, each in a fresh process; their
+times hold everything but the loading of the model. Where `taskset` leaves some cores alone to them, all keep to these.
+Prints a table of medians and spreads; `--output` keeps all. `marks.py` does so with the networks of the marks.
 """
 
 import argparse
@@ -64,6 +64,7 @@ def plan(model, network, kind, size, square=None, python=None):
     contenders = {
         "onsight": ([sys.executable, PEERS / "onsight.py", model], []),
         "plain loop": ([*peer("plain.py", python), network], shape),
+        "staged": ([*peer("staged.py", python), network], shape),
         "supervision": ([*peer("supervised.py", python), network], shape),
     }
     if square:

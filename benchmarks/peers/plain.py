@@ -92,25 +92,33 @@ def classifier(session, height, width):
     return label
 
 
-def open_callback(network, kind, height, width):
-    """A function that labels one frame."""
-    session = ort.InferenceSession(network, session_options(), providers=["CPUExecutionProvider"])
+def open_callback(network, kind, height, width, threads=None):
+    """A function that labels one frame, with as many threads as there are cores, or so many."""
+    session = ort.InferenceSession(network, session_options(threads), providers=["CPUExecutionProvider"])
     label = {"yolox": yolox, "yolov8": yolov8, "classifier": classifier}[kind](session, int(height), int(width))
     for _ in range(3):
         label(np.zeros((480, 640, 3), np.uint8))
     return label
 
 
+def open_writer(capture, output):
+    """Writes a video like the one that is read."""
+    size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    return cv2.VideoWriter(output, cv2.VideoWriter.fourcc(*"mp4v"), capture.get(cv2.CAP_PROP_FPS), size)
+
+
+def read(capture):
+    """Its frames, one after the other."""
+    while (got := capture.read())[0]:
+        yield got[1]
+
+
 def main(network, clip, output, kind, height, width):
     label = open_callback(network, kind, height, width)
     started, frames = time.perf_counter(), 0
     capture = cv2.VideoCapture(clip)
-    size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    writer = cv2.VideoWriter(output, cv2.VideoWriter.fourcc(*"mp4v"), capture.get(cv2.CAP_PROP_FPS), size)
-    while True:
-        ok, frame = capture.read()
-        if not ok:
-            break
+    writer = open_writer(capture, output)
+    for frame in read(capture):
         writer.write(label(frame))
         frames += 1
     capture.release()
