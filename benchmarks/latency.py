@@ -15,8 +15,6 @@ missed.
 """
 
 import argparse
-import datetime
-import json
 import sys
 import tempfile
 import threading
@@ -27,12 +25,11 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from pages import write_between
+from pages import add_page_options, publish
 from soak_cameras import HEIGHT, WIDTH, TestCamera, encode
 
 from export.demo import find_clip
 from pipeline import schedule
-from pipeline.bench.machine import describe_machine
 from pipeline.config import build_config
 from pipeline.errors import StopStream
 from pipeline.recogniser import Recogniser
@@ -172,6 +169,10 @@ def weigh(samples):
 
 
 def to_markdown(told):
+    return "\n".join(_lines(told)) + "\n"
+
+
+def _lines(told):
     machine, age, memory = told["machine"], told["age_ms"], told["memory"]
     words = {True: "reached", False: "missed"}
     yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores, {told['device']}; `{told['model']}`."
@@ -200,7 +201,7 @@ def _list(parts):
 
 
 def measure(arguments):
-    machine, seconds = describe_machine(None).model_dump(), 60 * arguments.minutes
+    seconds = 60 * arguments.minutes
     model = open_model(arguments.model, arguments.device)
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
@@ -211,8 +212,8 @@ def measure(arguments):
             shown, summary = time_live(model, camera.url, seconds, arguments.rate)
         finally:
             camera.close()
-    told = {"made": str(datetime.date.today()), "machine": machine, "model": arguments.model.name}
-    return told | {"device": model.device, **judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)}
+    told = judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)
+    return {"model": arguments.model.name, "device": model.device, **told}
 
 
 def main():
@@ -222,19 +223,11 @@ def main():
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rate", type=int, default=30, help="frames a second")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
-    parser.add_argument("--output", type=Path, metavar="FILE.json")
-    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
-    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    add_page_options(parser)
     arguments = parser.parse_args()
     if (arguments.model is None) == (arguments.read is None):
         parser.error("give a model, or --read FILE.json")
-    told = json.loads(arguments.read.read_text()) if arguments.read else measure(arguments)
-    text = "\n".join(to_markdown(told)) + "\n"
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(told, indent=1) + "\n")
-    if arguments.write:
-        write_between(arguments.write, "latency", text)
+    told = publish(arguments, "latency", measure, to_markdown)
     sys.exit(not all(told["reached"].values()))
 
 

@@ -26,9 +26,7 @@ from pathlib import Path
 import marks_networks
 import throughput
 from marks_page import to_markdown
-from pages import write_between
-
-from pipeline.bench.machine import describe_machine
+from pages import add_page_options, publish
 
 BENCH = [sys.executable, "-c", "from pipeline.cli_bench import bench; bench()"]
 SHARES = Path(__file__).parent / "shares.py"
@@ -97,7 +95,12 @@ def take_turns(folder, case, clip, python, number):
     }
 
 
-def measure(folder, rounds, seconds, python):
+def measure(arguments):
+    folder, rounds, seconds, python = arguments.folder, arguments.rounds, arguments.seconds, arguments.peers_python
+    return {"count": rounds, "seconds": seconds, "cases": measure_cases(folder, rounds, seconds, python)}
+
+
+def measure_cases(folder, rounds, seconds, python):
     """Everything that was measured of each case."""
     found = {case.title: {"clip": case.clip, "rounds": [], "labelled": [], "records": []} for case in CASES}
     with tempfile.TemporaryDirectory() as temporary:
@@ -129,27 +132,14 @@ def main():
     parser.add_argument("--seconds", type=float, default=30, help="of each clip at least, by repeating it")
     parser.add_argument("--peers-python", metavar="PATH", help="an interpreter with the peers' packages; else uv")
     parser.add_argument("--prepare", action="store_true", help="make what is missing in FOLDER, and end")
-    parser.add_argument("--output", type=Path, metavar="FILE.json")
-    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
-    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    add_page_options(parser)
     arguments = parser.parse_args()
     if (arguments.folder is None) == (arguments.read is None):
         parser.error("give FOLDER, or --read FILE.json")
-    if arguments.read:
-        told = json.loads(arguments.read.read_text())
-    else:
+    if arguments.folder:
         marks_networks.prepare(arguments.folder, arguments.peers_python)
-        if arguments.prepare:
-            return
-        told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
-        told |= {"count": arguments.rounds, "seconds": arguments.seconds}
-        told["cases"] = measure(arguments.folder, arguments.rounds, arguments.seconds, arguments.peers_python)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(told, indent=1) + "\n")
-    text = to_markdown(told)
-    print(text)
-    if arguments.write:
-        write_between(arguments.write, "marks", text)
+    if not arguments.prepare:
+        publish(arguments, "marks", measure, to_markdown)
 
 
 if __name__ == "__main__":

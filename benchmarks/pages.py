@@ -1,8 +1,13 @@
 """What benchmarks write into pages of docs/: the text between two markers, `<!-- NAME -->` and `<!-- /NAME -->`."""
 
+import datetime
+import json
 import re
 import statistics
 import sys
+from pathlib import Path
+
+from pipeline.bench.machine import describe_machine
 
 BESIDE = ("lib", "nvidia-")  # packages whose versions the JSON alone tells
 
@@ -42,10 +47,53 @@ def grouped(items, describe):
     return groups.items()
 
 
+def add_page_options(parser):
+    """What is measured is kept as JSON, from which a page can be written again."""
+    parser.add_argument("--output", type=Path, metavar="FILE.json")
+    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+
+
+def publish(arguments, name, measure, to_markdown):
+    """Keeps and prints what was measured now, or read, and writes it into a page; returns it.
+
+    Args:
+        measure: called with the arguments where nothing is read, and once there is known to be a place for its result.
+    """
+    _check(arguments, name)
+    told = json.loads(arguments.read.read_text(encoding="utf-8")) if arguments.read else _tell(measure(arguments))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    text = to_markdown(told)
+    print(text)
+    if arguments.write:
+        write_between(arguments.write, name, text)
+    return told
+
+
+def _check(arguments, name):
+    if arguments.output and not arguments.output.parent.is_dir():
+        sys.exit(f"{arguments.output.parent} is no folder: make it, or give --output another")
+    for path in filter(None, (arguments.read, arguments.write)):
+        if not path.is_file():
+            sys.exit(f"there is no file {path}")
+    if arguments.write:
+        _split(arguments.write, name)
+
+
+def _tell(measured):
+    return {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump(), **measured}
+
+
 def write_between(page, name, text):
-    before = page.read_text(encoding="utf-8")
+    before, start, end, after = _split(page, name)
+    page.write_text(f"{before}{start}\n\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _split(page, name):
+    """The page before, at and after its markers."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    after, found = re.subn(f"(?s){re.escape(start)}.*?{re.escape(end)}", lambda _: f"{start}\n\n{text}\n{end}", before)
-    if found != 1:
+    parts = re.split(f"(?s)({re.escape(start)}).*?({re.escape(end)})", page.read_text(encoding="utf-8"))
+    if len(parts) != 4:
         sys.exit(f"{page} needs {start} and {end}, once")
-    page.write_text(after, encoding="utf-8")
+    return parts

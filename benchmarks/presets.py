@@ -9,8 +9,6 @@ them, but without a container. A round that is not counted comes first.
 """
 
 import argparse
-import datetime
-import json
 import statistics
 from itertools import islice
 from pathlib import Path
@@ -18,9 +16,8 @@ from time import thread_time
 
 import av
 import cv2
-from pages import list_versions, paragraphs, spread, table, write_between
+from pages import add_page_options, list_versions, paragraphs, publish, spread, table
 
-from pipeline.bench.machine import describe_machine
 from pipeline.sinks.encoder import PRESETS, trial_encoder
 from pipeline.sinks.picture import Picture
 
@@ -94,30 +91,21 @@ def _beside(clips):
             yield name, preset, spread(times, ".2f", " ×"), f"{size:+.0%}", f"{gain:+.1f} dB"
 
 
+def measure_clips(arguments):
+    clips = {clip.name: measure(read(clip, arguments.frames), arguments.rounds) for clip in arguments.clips}
+    return {"rounds": arguments.rounds, "clips": clips}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, nargs="*", metavar="CLIP")
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, metavar="FILE.json")
-    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
-    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    add_page_options(parser)
     arguments = parser.parse_args()
     if bool(arguments.clips) == bool(arguments.read):
         parser.error("give clips, or --read FILE.json")
-    if arguments.read:
-        told = json.loads(arguments.read.read_text(encoding="utf-8"))
-    else:
-        told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
-        told |= {"rounds": arguments.rounds, "clips": {}}
-        for clip in arguments.clips:
-            told["clips"][clip.name] = measure(read(clip, arguments.frames), arguments.rounds)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    text = to_markdown(told)
-    print(text)
-    if arguments.write:
-        write_between(arguments.write, "presets", text)
+    publish(arguments, "presets", measure_clips, to_markdown)
 
 
 if __name__ == "__main__":

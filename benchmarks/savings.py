@@ -12,17 +12,14 @@ puts the table into a page, between its markers.
 """
 
 import argparse
-import datetime
-import json
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pages import list_versions, paragraphs, spread, table, write_between
+from pages import add_page_options, list_versions, paragraphs, publish, spread, table
 
-from pipeline.bench.machine import describe_machine
 from pipeline.config import build_config
 from pipeline.stream import execute
 from training.matching import MATCH_IOU, overlaps
@@ -131,8 +128,7 @@ def _rows(ways):
 
 def tell(arguments):
     laps = measure(arguments)
-    told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
-    told |= {"clip": arguments.clip.name, "model": arguments.model.name, "threshold": arguments.threshold}
+    told = {"clip": arguments.clip.name, "model": arguments.model.name, "threshold": arguments.threshold}
     return told | {"frames": len(laps[EVERY][0].shown), "rounds": arguments.rounds, "ways": dict(sum_up(laps))}
 
 
@@ -142,20 +138,12 @@ def main():
     parser.add_argument("model", type=Path, nargs="?")
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, metavar="FILE.json")
-    parser.add_argument("--read", type=Path, metavar="FILE.json", help="take what --output wrote, and measure nothing")
-    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    add_page_options(parser)
     arguments = parser.parse_args()
     asked = (arguments.clip, arguments.model, arguments.threshold)
     if any(each is None for each in asked) if arguments.read is None else any(each is not None for each in asked):
         parser.error("give a clip, a model and --threshold, or --read FILE.json")
-    told = json.loads(arguments.read.read_text(encoding="utf-8")) if arguments.read else tell(arguments)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    text = to_markdown(told)
-    print(text)
-    if arguments.write:
-        write_between(arguments.write, "savings", text)
+    publish(arguments, "savings", tell, to_markdown)
 
 
 if __name__ == "__main__":

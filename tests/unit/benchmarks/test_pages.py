@@ -1,3 +1,4 @@
+import argparse
 import json
 from pathlib import Path
 
@@ -7,7 +8,17 @@ import marks_page
 import presets
 import pytest
 import savings
-from pages import grouped, list_versions, paragraphs, spread, table, verdict, write_between
+from pages import (
+    add_page_options,
+    grouped,
+    list_versions,
+    paragraphs,
+    publish,
+    spread,
+    table,
+    verdict,
+    write_between,
+)
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -68,6 +79,38 @@ def test_a_page_without_the_markers_or_with_two_of_them_stays_as_it_is(tmp_path,
     assert page.read_text(encoding="utf-8") == text
 
 
+def parse(*words):
+    parser = argparse.ArgumentParser()
+    add_page_options(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+def test_what_was_measured_is_kept_and_a_page_can_be_written_of_it_again(tmp_path):
+    kept, page = tmp_path / "kept.json", tmp_path / "page.md"
+    page.write_text("<!-- a -->\n<!-- /a -->\n", encoding="utf-8")
+    told = publish(parse("--output", kept), "a", lambda arguments: {"fps": 30}, str)
+    assert {"made", "machine"} < told.keys()
+    again = publish(parse("--read", kept, "--write", page), "a", pytest.fail, lambda told: f"{told['fps']} fps")
+    assert again == told
+    assert page.read_text(encoding="utf-8") == "<!-- a -->\n\n30 fps\n<!-- /a -->\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--output", "none/kept.json"], "none is no folder"),
+        (["--read", "none.json"], "there is no file none.json"),
+        (["--write", "none.md"], "there is no file none.md"),
+        (["--write", "page.md"], "page.md needs <!-- a --> and <!-- /a -->"),
+    ],
+)
+def test_nothing_is_measured_that_has_no_place(tmp_path, monkeypatch, words, why):
+    monkeypatch.chdir(tmp_path)
+    Path("page.md").write_text("no markers", encoding="utf-8")
+    with pytest.raises(SystemExit, match=why):
+        publish(parse(*words), "a", pytest.fail, str)
+
+
 def results(*patterns):
     paths = [path for pattern in patterns for path in sorted(RESULTS.glob(pattern))]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
@@ -80,7 +123,7 @@ def marks():
 
 def ages():
     (told,) = results("latency.json")
-    return {"latency": "\n".join(latency.to_markdown(told)) + "\n"}
+    return {"latency": latency.to_markdown(told)}
 
 
 def costs():
