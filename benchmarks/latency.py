@@ -117,15 +117,16 @@ class Shown:
         pass
 
 
-def time_alone(model, clip):
-    """Median seconds of inference and of drawing, one frame after the other."""
+def time_alone(arguments, clip):
+    """Median seconds of inference and of drawing, one frame after the other, and the device."""
+    model = open_model(arguments.model, arguments.device)
     timing, plan = Timing(), schedule.plan(latency=True, gpu=model.device != "cpu")
     recognise = Recogniser(watch_model(model, timing), settle(model.contract))
     redact, draw = Redactor(False), timing("draw", painter(True, False, frozenset()))
     with schedule.opencv_threads(plan.opencv):
         for frame in islice(open_source(str(clip)).frames(threading.Event()), ALONE):
             draw(redact(*recognise([frame])))
-    return timing.median("infer"), timing.median("draw")
+    return timing.median("infer"), timing.median("draw"), model.device
 
 
 def time_live(arguments, url, seconds):
@@ -204,18 +205,17 @@ def _list(parts):
 
 def measure(arguments):
     seconds = 60 * arguments.minutes
-    model = open_model(arguments.model, arguments.device)
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         encode(arguments.clip or find_clip(), clip, arguments.rate)
-        inference, drawing = time_alone(model, clip)
+        inference, drawing, device = time_alone(arguments, clip)
         camera = TestCamera(clip)
         try:
             shown, summary = time_live(arguments, camera.url, seconds)
         finally:
             camera.close()
     told = judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)
-    return {"model": arguments.model.name, "device": model.device, "mode": arguments.mode, **told}
+    return {"model": arguments.model.name, "device": device, "mode": arguments.mode, **told}
 
 
 def main():

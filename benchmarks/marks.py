@@ -96,6 +96,7 @@ def take_turns(folder, case, clip, python, number):
 
 
 def measure(arguments):
+    marks_networks.prepare(arguments.folder, arguments.peers_python)
     folder, rounds, seconds, python = arguments.folder, arguments.rounds, arguments.seconds, arguments.peers_python
     return {"count": rounds, "seconds": seconds, "cases": measure_cases(folder, rounds, seconds, python)}
 
@@ -136,9 +137,11 @@ def main():
     arguments = parser.parse_args()
     if (arguments.folder is None) == (arguments.read is None):
         parser.error("give FOLDER, or --read FILE.json")
-    if arguments.folder:
+    if arguments.prepare and arguments.read:
+        parser.error("--prepare needs FOLDER")
+    if arguments.prepare:
         marks_networks.prepare(arguments.folder, arguments.peers_python)
-    if not arguments.prepare:
+    else:
         publish(arguments, "marks", measure, to_markdown)
 
 

@@ -61,7 +61,11 @@ def publish(arguments, name, measure, to_markdown):
         measure: called with the arguments where nothing is read, and once there is known to be a place for its result.
     """
     _check(arguments, name)
-    told = json.loads(arguments.read.read_text(encoding="utf-8")) if arguments.read else _tell(measure(arguments))
+    if arguments.read:
+        told = json.loads(arguments.read.read_text(encoding="utf-8"))
+    else:
+        told = {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump()}
+        told |= measure(arguments)
     if arguments.output:
         arguments.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     text = to_markdown(told)
@@ -79,10 +83,6 @@ def _check(arguments, name):
             sys.exit(f"there is no file {path}")
     if arguments.write:
         _split(arguments.write, name)
-
-
-def _tell(measured):
-    return {"made": str(datetime.date.today()), "machine": describe_machine(None).model_dump(), **measured}
 
 
 def write_between(page, name, text):

@@ -1,4 +1,4 @@
-"""What one writes by hand to have all cores at work: threads read, infer side by side, and write, with bounded queues.
+"""What one writes by hand to have all cores at work: threads read, infer side by side, and write, with a bounded queue.
 
 The functions are those of the plain loop; each core has an inference of one thread.
 
@@ -32,9 +32,11 @@ def main(network, clip, output, kind, height, width):
     with ThreadPoolExecutor(cores) as pool:
 
         def submit_all():
-            for frame in read(capture):
-                labelled.put(pool.submit(label, frame))
-            labelled.put(None)
+            try:
+                for frame in read(capture):
+                    labelled.put(pool.submit(label, frame))
+            finally:
+                labelled.put(None)
 
         threading.Thread(target=submit_all, daemon=True).start()
         while (future := labelled.get()) is not None:

@@ -79,6 +79,14 @@ def test_the_page_says_what_was_shown_and_missed():
     assert "| memory after 60 s, medians of as many | 0 MB, at the end 0 MB: +0.0% | +5% | reached |" in rows
 
 
+def test_the_page_says_which_mode_was_measured_if_it_is_not_that_for_cameras():
+    machine = {"cpu": "a CPU", "cores": 2}
+    told = {"made": "2026-01-01", "machine": machine, "model": "m.onnx", "device": "cpu", **judge()}
+    where, *_ = latency.to_markdown(told | {"mode": "throughput"}).splitlines()
+    assert where == "2026-01-01, a CPU, 2 cores, cpu; `m.onnx`, in the mode throughput."
+    assert latency.to_markdown(told) == latency.to_markdown(told | {"mode": "latency"})
+
+
 def test_the_page_says_what_makes_the_oldest_frames_old():
     shown = latency.Shown(SECONDS, RATE)
     shown.frames, shown.memory = FRAMES, [100.0] * 601

@@ -68,8 +68,10 @@ def test_a_rival_with_another_version_of_a_package_is_told():
     assert told == "- the plain loop, YOLOX-nano: numpy 1.0, not 2.0"
 
 
-def test_a_rival_without_a_mark_is_shown_without_a_verdict():
-    (speed, *_) = page("YOLOX-nano", "supervision", times=[0.5])
+@pytest.mark.parametrize("rival", ["supervision", "staged"])
+def test_a_rival_without_a_mark_is_shown_without_a_verdict(rival):
+    (speed, *_) = page("YOLOX-nano", rival, times=[0.5])
+    assert speed[2] == RIVALS[rival]
     assert speed[-2:] == ["", ""]
 
 
