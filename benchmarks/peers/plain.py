@@ -113,6 +113,15 @@ def read(capture):
         yield got[1]
 
 
+def finish(capture, writer, frames, started):
+    """Closes both files, and prints what the benchmark reads."""
+    capture.release()
+    writer.release()
+    seconds = time.perf_counter() - started
+    versions = {"onnxruntime": ort.__version__, "opencv": cv2.__version__}
+    print(json.dumps({"frames": frames, "seconds": seconds, "versions": versions}))
+
+
 def main(network, clip, output, kind, height, width):
     label = open_callback(network, kind, height, width)
     started, frames = time.perf_counter(), 0
@@ -121,11 +130,7 @@ def main(network, clip, output, kind, height, width):
     for frame in read(capture):
         writer.write(label(frame))
         frames += 1
-    capture.release()
-    writer.release()
-    seconds = time.perf_counter() - started
-    versions = {"onnxruntime": ort.__version__, "opencv": cv2.__version__}
-    print(json.dumps({"frames": frames, "seconds": seconds, "versions": versions}))
+    finish(capture, writer, frames, started)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ uv run --no-project benchmarks/peers/staged.py NETWORK.onnx CLIP OUT.mp4 yolox|y
 # dependencies = ["numpy>=2.1", "onnxruntime>=1.31", "opencv-python>=5.0"]
 # ///
 
-import json
 import os
 import queue
 import sys
@@ -17,8 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
-import onnxruntime
-from plain import open_callback, open_writer, read
+from plain import finish, open_callback, open_writer, read
 
 
 def main(network, clip, output, kind, height, width):
@@ -42,11 +40,7 @@ def main(network, clip, output, kind, height, width):
         while (future := labelled.get()) is not None:
             writer.write(future.result())
             frames += 1
-    capture.release()
-    writer.release()
-    seconds = time.perf_counter() - started
-    versions = {"onnxruntime": onnxruntime.__version__, "opencv": cv2.__version__}
-    print(json.dumps({"frames": frames, "seconds": seconds, "versions": versions}))
+    finish(capture, writer, frames, started)
 
 
 if __name__ == "__main__":
