@@ -97,15 +97,8 @@ def test_the_profile_holds_the_stages_alone_beside_those_of_the_run():
     together = {"inferences": 2, "ratio": {"rounds": [1.1, 1.2, 1.3]}, "bound": {"rounds": [0.8, 0.9, 1.0]}}
     (_, _, alone, within) = page(labelled=[shares(cpu=11.0), shares(cpu=99.0, preset="fast")], together=together)
     assert alone[1:] == ["stages alone, ultrafast", "1.50", "5.00", "1.00", "0.25", "0.75", "0.00", "8.50", ""]
-    assert within[1:-1] == [
-        "in the run, rounds with ultrafast: 1",
-        "2.00",
-        "6.00",
-        "1.00",
-        "0.00",
-        *["1.00"] * 2,
-        "11.00",
-    ]
+    assert within[1] == "in the run, rounds with ultrafast: 1"
+    assert within[2:-1] == ["2.00", "6.00", "1.00", "0.00", "1.00", "1.00", "11.00"]
     assert within[-1] == (
         "2 inferences at once cost 1.20 (1.10 – 1.30) times one alone: efficiency ≤ 0.90 (0.80 – 1.00)"
     )
