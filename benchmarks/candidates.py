@@ -60,8 +60,8 @@ def detect(model, pictures, categories):
     """What the model finds, as rows of image id, x, y, width, height, score, category id."""
     rows = []
     for image_id, geometry, frames_BHW3 in pictures:
-        boxes, scores, labels = (array[0] for array in model.infer(frames_BHW3).values())
-        found = find_objects(boxes, scores, labels, geometry, model.contract.labels, SCORE, IOU)
+        outputs = model.infer(frames_BHW3).values()
+        (found,) = find_objects(*outputs, [geometry], model.contract.labels, SCORE, IOU)
         xy, sizes = found.boxes_N4[:, :2], found.boxes_N4[:, 2:] - found.boxes_N4[:, :2]
         columns = [np.full(len(found), image_id), xy, sizes, found.scores_N, categories[found.labels_N]]
         rows.append(np.column_stack(columns)[:BOXES])

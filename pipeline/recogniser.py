@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from math import prod
@@ -67,14 +67,13 @@ class Recogniser:
             batch = list(group)
             yield [frame for frame, _ in batch], [geometry for _, geometry in batch]
 
-    def _recognise(self, frames: list[Frame], geometries: list[Geometry]) -> Iterator[Recognised]:
+    def _recognise(self, frames: list[Frame], geometries: list[Geometry]) -> list[Recognised]:
         return self.results(self._model.infer(self.inputs(frames, geometries)), frames, geometries)
 
-    def results(self, outputs: Outputs, frames: list[Frame], geometries: list[Geometry]) -> Iterator[Recognised]:
+    def results(self, outputs: Outputs, frames: list[Frame], geometries: list[Geometry]) -> list[Recognised]:
         """What the model's `outputs` for a batch say of each of its frames."""
-        for i, (frame, geometry) in enumerate(zip(frames, geometries, strict=True)):
-            each = {name: values[i] for name, values in outputs.items()}
-            yield Recognised(frame, self._objects(each, geometry), self._hidden(each, geometry))
+        found, hidden = self._objects(outputs, geometries), self._hidden(outputs, geometries)
+        return [Recognised(*each) for each in zip(frames, found, hidden, strict=True)]
 
     def inputs(self, frames: list[Frame], geometries: list[Geometry]) -> Frames:
         """The input of the model for a batch. It lies in the recogniser's buffer, which the next one overwrites."""
@@ -102,19 +101,19 @@ class Recogniser:
         with cuda.turnstile.together():  # the smaller one is given back
             self._buffer = larger
 
-    def _objects(self, outputs: Outputs, geometry: Geometry) -> Results:
+    def _objects(self, outputs: Outputs, geometries: list[Geometry]) -> Sequence[Results]:
         contract, settings = self._model.contract, self._settings
         if contract.task == "classify":
             return best_classes(outputs["scores"], contract.labels, settings.top_k, settings.thresholds_C)
         rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
-        return find_objects(*rows, geometry, contract.labels, settings.lowest_C, settings.iou, settings.kept)
+        return find_objects(*rows, geometries, contract.labels, settings.lowest_C, settings.iou, settings.kept)
 
-    def _hidden(self, outputs: Outputs, geometry: Geometry) -> NDArray[np.float32] | None:
+    def _hidden(self, outputs: Outputs, geometries: list[Geometry]) -> Sequence[NDArray[np.float32] | None]:
         settings = self._settings
         if settings.hide is None:
-            return None
+            return [None] * len(geometries)
         rows = (outputs["boxes"], outputs["scores"], outputs["labels"])
-        return find_hidden(*rows, geometry, settings.hide, settings.hide_threshold)
+        return find_hidden(*rows, geometries, settings.hide, settings.hide_threshold)
 
 
 def _nothing(contract: ModelContract) -> Results:

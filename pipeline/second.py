@@ -67,9 +67,8 @@ class SecondModel:
         due = [row for row, each in objects.items() if frame.look != "ahead" and each.is_due(areas[row], pts)]
         for row, scores_C in zip(due, self._look(frame, boxes_N4[due]), strict=True):
             objects[row].add(scores_C, areas[row], pts)
-            objects[row].answer = best_classes(
-                objects[row].scores_C, self._labels, self._spec.top_k, self._spec.threshold
-            )
+            scores_1C = objects[row].scores_C[None]
+            (objects[row].answer,) = best_classes(scores_1C, self._labels, self._spec.top_k, self._spec.threshold)
         then_N = tuple(objects[row].answer if row in objects else None for row in range(len(found)))
         return replace(recognised, results=replace(found, then_N=then_N))
 

@@ -77,12 +77,16 @@ class ObjectDetector(Learner):
         if not len(batch.labels_B):
             return
         raw, head = self._parts
-        outputs = head(*raw(self.normalised(batch.images_B3HW)))
-        arrays = (each.cpu().numpy() for each in outputs)
-        for index, boxes_K4, scores_K, labels_K in zip(batch.labels_B.tolist(), *arrays, strict=True):
-            image = self._truth[index]
-            geometry = plan_geometry(image.height, image.width, self._inputs.input, self._inputs.resize)
-            self._found[index] = find_objects(boxes_K4, scores_K, labels_K, geometry, self._classes, _LOWEST, head.iou)
+        boxes_BK4, scores_BK, labels_BK = (
+            each.cpu().numpy() for each in head(*raw(self.normalised(batch.images_B3HW)))
+        )
+        indices = batch.labels_B.tolist()
+        geometries = [
+            plan_geometry(image.height, image.width, self._inputs.input, self._inputs.resize)
+            for image in (self._truth[index] for index in indices)
+        ]
+        found = find_objects(boxes_BK4, scores_BK, labels_BK, geometries, self._classes, _LOWEST, head.iou)
+        self._found.update(zip(indices, found, strict=True))
 
     def on_validation_epoch_end(self) -> None:
         found = self._gather()

@@ -7,7 +7,7 @@ from pipeline.contract import InputSpec, Resize
 from pipeline.errors import ContractError
 from pipeline.postprocess import best_classes, find_hidden, find_objects
 from pipeline.preprocess import plan_geometry
-from pipeline.types import Detections
+from pipeline.types import Classification, Detections
 
 NAMES = tuple(f"class {i}" for i in range(1203))
 AS_IT_IS = plan_geometry(1000, 1000, InputSpec(height=1000, width=1000), Resize(rule="stretch"))
@@ -21,10 +21,12 @@ def detect(
     iou: float | None = 0.5,
     **options: object,
 ) -> Detections:
-    boxes_K4 = np.asarray(boxes, np.float32).reshape(-1, 4)
+    """Of a batch of one frame."""
+    boxes_1K4 = np.asarray(boxes, np.float32).reshape(1, -1, 4)
     geometry = options.pop("geometry", AS_IT_IS)
-    arrays = (np.asarray(scores, np.float32), np.asarray(labels, np.int64))
-    return find_objects(boxes_K4, *arrays, geometry, NAMES, threshold, iou, **options)
+    arrays = (np.asarray(scores, np.float32)[None], np.asarray(labels, np.int64)[None])
+    (found,) = find_objects(boxes_1K4, *arrays, [geometry], NAMES, threshold, iou, **options)
+    return found
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -164,11 +166,11 @@ def test_boxes_are_taken_back_to_the_frame() -> None:
 
 
 def test_the_outputs_of_the_model_are_not_changed() -> None:
-    boxes_K4 = np.float32([[-5, -5, 9, 9], [1, 1, 9, 9]])
-    scores_K, labels_K = np.float32([0.5, 0.9]), np.int64([0, 0])
-    find_objects(boxes_K4, scores_K, labels_K, AS_IT_IS, NAMES, 0.25, 0.5)
-    np.testing.assert_array_equal(boxes_K4, [[-5, -5, 9, 9], [1, 1, 9, 9]])
-    np.testing.assert_array_equal(scores_K, np.float32([0.5, 0.9]))
+    boxes_1K4 = np.float32([[[-5, -5, 9, 9], [1, 1, 9, 9]]])
+    scores_1K, labels_1K = np.float32([[0.5, 0.9]]), np.int64([[0, 0]])
+    find_objects(boxes_1K4, scores_1K, labels_1K, [AS_IT_IS], NAMES, 0.25, 0.5)
+    np.testing.assert_array_equal(boxes_1K4, [[[-5, -5, 9, 9], [1, 1, 9, 9]]])
+    np.testing.assert_array_equal(scores_1K, np.float32([[0.5, 0.9]]))
 
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -196,8 +198,9 @@ def test_a_row_that_is_not_finite_is_no_object_and_disturbs_no_other(
 
 
 def hidden(boxes: object, scores: object, labels: object, *, threshold: float = 0.25, **options: object) -> np.ndarray:
-    arrays = (np.asarray(boxes, np.float32).reshape(-1, 4), np.asarray(scores, np.float32), np.asarray(labels))
-    return find_hidden(*arrays, options.get("geometry", AS_IT_IS), {0, 2}, threshold)
+    arrays = (np.asarray(boxes, np.float32).reshape(1, -1, 4), np.float32([scores]), np.asarray([labels]))
+    (found,) = find_hidden(*arrays, [options.get("geometry", AS_IT_IS)], {0, 2}, threshold)
+    return found
 
 
 def test_every_box_of_the_classes_is_hidden_however_they_overlap() -> None:
@@ -236,8 +239,14 @@ def test_nothing_to_hide_is_no_box(rows: int) -> None:
 # Classifiers
 
 
+def classify(scores: object, top_k: int, threshold: float | np.ndarray) -> Classification:
+    """Of a batch of one frame."""
+    (best,) = best_classes(np.float32([scores]), NAMES, top_k, threshold)
+    return best
+
+
 def test_the_best_classes_come_first() -> None:
-    best = best_classes(np.float32([0.1, 0.6, 0.3]), NAMES, 2, 0.0)
+    best = classify([0.1, 0.6, 0.3], 2, 0.0)
     assert best.labels_K.tolist() == [1, 2]
     np.testing.assert_allclose(best.scores_K, [0.6, 0.3])
     assert (best.labels_K.dtype, best.scores_K.dtype, best.names) == (np.int64, np.float32, NAMES)
@@ -246,17 +255,71 @@ def test_the_best_classes_come_first() -> None:
 @given(scores=st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5]), min_size=1, max_size=40), k=st.integers(1, 50))
 def test_the_best_classes_are_those_of_a_full_sort(scores: list[float], k: int) -> None:
     """Of equal scores the lower label id wins, so that every machine reports the same."""
-    best = best_classes(np.float32(scores), NAMES, k, 0.1)
+    best = classify(scores, k, 0.1)
     expected = [i for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k] if scores[i] > 0.05]
     assert best.labels_K.tolist() == expected
 
 
 @pytest.mark.parametrize(("threshold", "labels"), [(0.0, [1, 2, 0]), (0.3, [1, 2]), (0.31, [1]), (1.0, [])])
 def test_the_threshold_of_a_classifier_is_inclusive(threshold: float, labels: list[int]) -> None:
-    assert best_classes(np.float32([0.1, 0.6, 0.3]), NAMES, 5, threshold).labels_K.tolist() == labels
+    assert classify([0.1, 0.6, 0.3], 5, threshold).labels_K.tolist() == labels
 
 
 def test_each_class_of_a_classifier_may_have_a_threshold_of_its_own() -> None:
     """One that falls short makes room for the next."""
     thresholds_C = np.float32([0.1, 0.7, 0.3])
-    assert best_classes(np.float32([0.1, 0.6, 0.3]), NAMES[:3], 2, thresholds_C).labels_K.tolist() == [2, 0]
+    assert classify([0.1, 0.6, 0.3], 2, thresholds_C).labels_K.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("value", [NAN, INFINITE, -INFINITE])
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_a_score_that_is_not_finite_is_no_class(value: float, k: int) -> None:
+    assert classify([0.1, value, 0.3], k, 0.0).labels_K.tolist() == [2, 0][:k]
+
+
+# Batches
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of up to four frames: scores of which many are equal or not finite, labels, and boxes."""
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(0, 12)))
+    seed = draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    scores_BK = random.choice(np.float32([0, 0.2, 0.3, 0.5, 0.9, np.nan, np.inf]), shape)
+    corners_BK4 = np.float32(random.integers(-20, 60, (*shape, 4)))
+    corners_BK4[..., 2:] += corners_BK4[..., :2].clip(0) + 1
+    corners_BK4[random.random(shape) < 0.1, 0] = np.nan
+    return corners_BK4, scores_BK, random.integers(-1, 4, shape)
+
+
+@given(batch=batches(), k=st.integers(1, 14))
+@settings(deadline=None)
+def test_the_classes_of_a_batch_are_those_of_its_frames(batch: tuple[np.ndarray, ...], k: int) -> None:
+    _, scores_BC, _ = batch
+    together = best_classes(scores_BC, NAMES, k, 0.25)
+    assert len(together) == len(scores_BC)
+    for found, scores_C in zip(together, scores_BC, strict=True):
+        alone = classify(scores_C, k, 0.25)
+        np.testing.assert_array_equal(found.labels_K, alone.labels_K)
+        np.testing.assert_array_equal(found.scores_K, alone.scores_K)
+
+
+@given(batch=batches(), iou=st.sampled_from([None, 0.3]), classes=st.sampled_from([None, {0, 2}]))
+@settings(deadline=None)
+def test_the_objects_of_a_batch_are_those_of_its_frames(
+    batch: tuple[np.ndarray, ...], iou: float | None, classes: set[int] | None
+) -> None:
+    """Frames of a batch may lie in their inputs in different ways."""
+    sizes = [(1000, 1000), (500, 500), (1000, 500), (40, 30)]
+    square = InputSpec(height=1000, width=1000)
+    geometries = [plan_geometry(*size, square, Resize(rule="stretch")) for size in sizes[: len(batch[1])]]
+    together = find_objects(*batch, geometries, NAMES, 0.25, iou, classes)
+    hidden_together = find_hidden(*batch, geometries, {0, 2}, 0.25)
+    for i, geometry in enumerate(geometries):
+        rows = tuple(each[i] for each in batch)
+        alone = detect(*rows, iou=iou, geometry=geometry, classes=classes)
+        np.testing.assert_array_equal(together[i].boxes_N4, alone.boxes_N4)
+        np.testing.assert_array_equal(together[i].labels_N, alone.labels_N)
+        np.testing.assert_array_equal(together[i].scores_N, alone.scores_N)
+        np.testing.assert_array_equal(hidden_together[i], hidden(*rows, geometry=geometry))

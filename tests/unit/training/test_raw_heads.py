@@ -48,11 +48,9 @@ def objects(outputs: Outputs, height: int, width: int, threshold: float, iou: fl
     """What the runtime reports."""
     geometry = plan_geometry(height, width, InputSpec(height=height, width=width), Resize(rule="graph"))
     names = tuple(f"class {i}" for i in range(CLASSES))
-    result = []
-    for rows in zip(*(outputs[name] for name in OUTPUTS), strict=True):
-        each = find_objects(*rows, geometry, names, threshold, iou)
-        result.append({"boxes": each.boxes_N4, "scores": each.scores_N, "labels": each.labels_N})
-    return result
+    rows = [outputs[name] for name in OUTPUTS]
+    found = find_objects(*rows, [geometry] * len(rows[0]), names, threshold, iou)
+    return [{"boxes": each.boxes_N4, "scores": each.scores_N, "labels": each.labels_N} for each in found]
 
 
 def with_area(rows: Outputs) -> Outputs:
