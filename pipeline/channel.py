@@ -139,10 +139,10 @@ class Channel(Generic[T, R]):
         calls = _Calls(batch, ahead or len(workers) + (not fresh), wait, fresh)
         for number, worker in enumerate(workers):
             self._spawn(f"onsight worker {number}", self._work, worker, calls)
-        while (results := self._next_results(fresh)) is not None:
+        while (results := self._next_results(calls.ahead, fresh)) is not None:
             yield from results
 
-    def _next_results(self, fresh: bool) -> list[R] | None:
+    def _next_results(self, ahead: int, fresh: bool) -> list[R] | None:
         with self._lock:
             self._heed_stop()
             if fresh:
@@ -156,9 +156,10 @@ class Channel(Generic[T, R]):
                 self._result_ready.wait(_POLL)
                 self._heed_stop()
             results = self._results.pop(self._given)
+            if self._taken - self._given == ahead:
+                self._work_to_do.notify()  # no more than one worker can go on for that
             self._given += 1
             self._pace.give(_now())
-            self._work_to_do.notify_all()
             return results
 
     def _heed_stop(self) -> None:
@@ -213,7 +214,8 @@ class Channel(Generic[T, R]):
                 with self._lock:
                     self._pace.called(_now() - began)
                     self._results[ticket] = results
-                    self._result_ready.notify()
+                    if ticket == self._given:
+                        self._result_ready.notify()
 
     def _next_job(self, calls: _Calls) -> tuple[int, list[T]] | None:
         with self._lock:
