@@ -128,9 +128,10 @@ class Channel(Generic[T, R]):
                 for the next of a file.
             ahead: calls that may be under way, or have ended before their results are asked for; None: one more than
                 there are workers, so that no one waits for anyone; with `fresh` as many as there are workers.
-            fresh: items of live sources, if there are any, are to be new when their results arrive: while the consumer
-                is busy, a call begins no sooner than needed to end when it will ask again, as far as that can be
-                foretold.
+            fresh: results are wanted soon. One call at a time has all cores; only where one can end before live
+                sources give the next item, one that is late does not hold that up. Items of live sources are to be new
+                when their results arrive: while the consumer is busy, a call begins no sooner than needed to end when
+                it will ask again, as far as that can be foretold.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
@@ -139,10 +140,10 @@ class Channel(Generic[T, R]):
         calls = _Calls(batch, ahead or len(workers) + (not fresh), wait, fresh)
         for number, worker in enumerate(workers):
             self._spawn(f"onsight worker {number}", self._work, worker, calls)
-        while (results := self._next_results(calls.ahead, fresh)) is not None:
+        while (results := self._next_results(fresh)) is not None:
             yield from results
 
-    def _next_results(self, ahead: int, fresh: bool) -> list[R] | None:
+    def _next_results(self, fresh: bool) -> list[R] | None:
         with self._lock:
             self._heed_stop()
             if fresh:
@@ -156,10 +157,10 @@ class Channel(Generic[T, R]):
                 self._result_ready.wait(_POLL)
                 self._heed_stop()
             results = self._results.pop(self._given)
-            if self._taken - self._given == ahead:
-                self._work_to_do.notify()  # no more than one worker can go on for that
             self._given += 1
             self._pace.give(_now())
+            if any(lane.items for lane in self._lanes):
+                self._work_to_do.notify()  # no more than one worker can go on for that
             return results
 
     def _heed_stop(self) -> None:
@@ -209,10 +210,9 @@ class Channel(Generic[T, R]):
         with self._ending():
             while (job := self._next_job(calls)) is not None:
                 ticket, items = job
-                began = _now()
                 results = worker(items)
                 with self._lock:
-                    self._pace.called(_now() - began)
+                    self._pace.end(ticket, _now())
                     self._results[ticket] = results
                     if ticket == self._given:
                         self._result_ready.notify()
@@ -226,13 +226,14 @@ class Channel(Generic[T, R]):
                     self._since = _now() if self._since is None else self._since
                     pause = self._pause(calls.batch, self._since + calls.wait)
                     if calls.fresh:
-                        pause = max(pause, self._early())
+                        pause = max(pause, self._early(calls.batch))
                     if not pause:
-                        items = self._take(calls.batch)
+                        items, ticket = self._take(calls.batch), self._taken
                         self._taken += 1
+                        self._pace.begin(ticket, _now())
                         self._since = None
                         self._room_in_lane.notify_all()
-                        return self._taken - 1, items
+                        return ticket, items
                 else:
                     self._since = None
                     if not waiting and self._exhausted():
@@ -250,9 +251,14 @@ class Channel(Generic[T, R]):
         more = len(kinds) == 1 and any(lane.newest in kinds and lane.expects(now, until) for lane in self._lanes)
         return until - now if more else 0.0
 
-    def _early(self) -> float:
-        """Seconds by which a call with what live sources have given would be over too soon."""
-        return self._pace.pause(_now()) if any(lane.newest for lane in self._lanes) else 0.0
+    def _early(self, batch: int) -> float:
+        """Seconds by which a call would be too early: beside another one, or with what live sources have given and the
+        consumer will not ask for yet.
+        """
+        rate = sum(lane.rate for lane in self._lanes) / min(batch, max(1, len(self._lanes)))
+        late = min(_POLL, self._pace.until_late(_now(), rate))  # when a call ends, its worker sees to the next
+        live = any(lane.newest for lane in self._lanes)
+        return max(late, self._pace.until_asked(_now()) if live else 0.0)
 
     def _take(self, batch: int) -> list[T]:
         """Up to `batch` items, one from each lane in turn."""

@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.option("--draw/--no-draw", default=None, help="Draw the results on the picture.  [draw]")
 @click.option("--status/--no-status", default=None, help="Draw frame rate and latency, too.")
 @click.option("--mode", type=click.Choice(get_args(Mode)), help="All frames soon, or the newest now.  [auto]")
-@click.option("--workers", metavar="N|auto", help="Inferences side by side, in the mode throughput.  [auto]")
+@click.option("--workers", metavar="N|auto", help="Inferences side by side.  [auto]")
 @click.option("--batch", metavar="N|auto", help="Frames that share one inference.  [auto]")
 @click.option("--batch-wait", metavar="DURATION|auto", help="Until a batch of several cameras is full.  [auto]")
 @click.option("--cuda-graph/--no-cuda-graph", default=None, help="Record inferences on CUDA, and play them.")

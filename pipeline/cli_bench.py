@@ -146,7 +146,7 @@ def _plan_job(clip: str | None, fps: float, options: dict[str, Any]) -> Job:
     if options["streams"] and options["batch"]:
         raise ConfigError("'batch' is for inference alone, which --streams does not measure: leave one of them out")
     if options["streams"] and options["workers"]:
-        raise ConfigError("'workers' does not go with --streams: live streams have one worker; leave it out")
+        raise ConfigError("'workers' does not go with --streams: they have what a run of cameras has; leave it out")
     if clip is not None and options["target_fps"]:
         raise ConfigError("'target_fps' is for --synthetic: a clip is read as fast as it can be; leave it out")
     spec = clip if clip is not None else synthetic_spec(size, fps)

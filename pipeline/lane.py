@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_SHORTEST = 1e-6  # seconds from one item to the next that a clock can tell
 _USUAL = 8  # items, the latest, that say how much time usually passes from one to the next
 
 
@@ -40,6 +41,13 @@ class Lane(Generic[T]):
     def full(self) -> bool:
         """Whether a further item has to wait, or makes another one give way."""
         return len(self.items) >= self.capacity
+
+    @property
+    def rate(self) -> float:
+        """Items that usually come in a second, of a live source; 0 until two have come. A file has all at once."""
+        if self.done:
+            return 0.0
+        return 1 / max(self.interval, _SHORTEST) if self.newest else math.inf
 
     def put(self, item: T, now: float) -> None:
         """Takes an item that came at `now`, in seconds."""

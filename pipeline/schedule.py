@@ -10,6 +10,7 @@ from typing import Literal
 
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
 _MOST_WORKERS = 16  # one decoder feeds no more of small networks; each costs memory for a frame and an inference
+_LATENCY_WORKERS = 2  # on a CPU: one infers, and the other where that is late
 _MOST_BATCHES = 8  # in flight on a GPU; each costs memory for itself there and on the host
 _MOST_PASSING = 16  # frames without an inference that are under way beside those with one; each costs its memory
 _GPU_BATCH = 8
@@ -23,7 +24,7 @@ class Schedule:
 
     Attributes:
         mode: what it is made for.
-        workers: infer side by side.
+        workers: infer side by side; in the mode latency only where an inference takes longer than usual.
         batch: frames that share an inference at most.
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
             other cameras, a file's for the next ones.
@@ -57,8 +58,8 @@ def plan(
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and cores without a
     worker help with all inferences; a GPU is given batches, two to eight at a time. In the mode latency a picture is
-    wanted soon: all cores work on the newest one, and none waits in a queue; a GPU is given the newest ones of several
-    cameras together.
+    wanted soon: all cores work on the newest one, and none waits in a queue, nor for an inference that takes longer
+    than usual; a GPU is given the newest ones of several cameras together.
 
     Args:
         workers, batch, wait: None: as the mode and the device want it.
@@ -70,14 +71,13 @@ def plan(
     together = max(1, min(cameras, _GPU_BATCH)) if latency else _GPU_BATCH
     most = batch or (together if gpu else 1)
     if latency:
-        workers = workers or 1
-        waiting, ahead = batch or 1, workers
+        workers = workers or (1 if gpu else _LATENCY_WORKERS)
+        waiting, ahead, threads = batch or 1, workers, cores
     else:
         workers = workers or (min(max(2, cores // 2), _MOST_BATCHES) if gpu else min(cores, _MOST_WORKERS))
         passing = min((stride - 1) * workers, _MOST_PASSING)
         waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most) + passing
-        ahead = workers + 1 + passing // most
-    threads = 1 if gpu else max(1, cores - workers + 1)
+        ahead, threads = workers + 1 + passing // most, max(1, cores - workers + 1)
     return Schedule(
         mode="latency" if latency else "throughput",
         workers=workers,
@@ -85,7 +85,7 @@ def plan(
         wait=_wait(gpu, live=latency or cameras > 0) if wait is None else wait,
         waiting=waiting,
         ahead=ahead,
-        model=threads,
+        model=1 if gpu else threads,
         encode=min(cores, 4) if gpu else 1,
         opencv=cores if gpu else threads,
     )

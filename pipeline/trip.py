@@ -126,10 +126,6 @@ def open_hider(config: Recognition, model: OnnxModel, threads: int) -> OnnxModel
 def _schedule(config: RunConfig, live: int, model: OnnxModel | None = None) -> schedule.Schedule:
     """`live`: how many sources are live. Without a model, that of one on the CPU."""
     latency = live > 0 if config.mode == "auto" else config.mode == "latency"
-    if latency and (config.workers or 1) > 1:
-        raise ConfigError(
-            "one worker has all cores in the mode latency, which live sources have: add --mode throughput"
-        )
     if model is None:
         return schedule.plan(latency=latency, gpu=False, workers=config.workers)
     return schedule.plan(

@@ -147,6 +147,21 @@ def test_one_call_more_than_there_are_workers_is_made_ahead_unless_results_are_t
     assert max(leads) <= most
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 1), (3, 1), (3, 4)])
+def test_threads_are_woken_by_each_other(
+    monkeypatch: pytest.MonkeyPatch, workers: int, batch: int, fresh: bool
+) -> None:
+    """And not when they look whether they are to stop, which here comes after the test has failed."""
+    monkeypatch.setattr(channel_module, "_POLL", 60.0)
+    got = []
+    for item in through([file_of(200)], [same] * workers, batch=batch, fresh=fresh):
+        got.append(item)
+        if item % 40 == 0:
+            time.sleep(0.01)
+    assert got == list(range(200))
+
+
 def test_of_a_live_source_only_the_newest_is_kept_and_the_others_are_counted() -> None:
     taken, go_on, dropped = threading.Event(), threading.Event(), []
 
@@ -597,6 +612,56 @@ def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(m
         time.sleep(0.02)
         assert taken.empty()
         assert next(results) == 5  # it asks sooner than usual, and is not kept waiting
+        items.put(-1)
+
+
+@pytest.mark.parametrize(("usual", "beside"), [(10, True), (40, False)])
+def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_camera(
+    monkeypatch: pytest.MonkeyPatch, usual: float, beside: bool
+) -> None:
+    """Its items come every 33 seconds, or as soon as a call that takes longer is over."""
+    now, put = 0.0, threading.Semaphore(0)
+    items, begun, go_on = queue.SimpleQueue[int](), queue.SimpleQueue[int](), queue.SimpleQueue[float]()
+    monkeypatch.setattr(channel_module, "_now", lambda: now)
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        while (item := items.get()) >= 0:
+            yield item
+            put.release()
+
+    def work(batch: list[int]) -> list[int]:
+        nonlocal now
+        begun.put(batch[0])
+        took = go_on.get(timeout=PATIENCE)
+        now += took
+        return batch
+
+    def come(item: int) -> None:
+        items.put(item)
+        assert put.acquire(timeout=PATIENCE)
+
+    with Channel[int, int](threading.Event()) as channel:
+        channel.feed(produce, newest=True)
+        results = channel.process([work] * 2, fresh=True)
+        for item in range(2):
+            now = max(now, 33.0 * item)
+            come(item)
+            go_on.put(usual)
+            assert next(results) == item
+            assert begun.get(timeout=PATIENCE) == item
+        now = max(now, 66.0)
+        come(2)
+        assert begun.get(timeout=PATIENCE) == 2
+        now += 33
+        come(3)
+        if not beside:
+            time.sleep(0.02)
+            assert begun.empty()
+            go_on.put(0)
+        assert begun.get(timeout=PATIENCE) == 3
+        for _ in range(1 + beside):
+            go_on.put(0)
+        assert [next(results), next(results)] == [2, 3]
         items.put(-1)
 
 

@@ -27,10 +27,14 @@ def test_as_many_workers_as_were_asked_for_share_the_cores(workers: int, model: 
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16])
-def test_for_latency_all_cores_work_on_the_newest_picture_and_none_waits(cores: int) -> None:
-    soon = plan(latency=True, gpu=False, cores=cores)
-    assert threads(soon) == (1, cores, 1, cores)
-    assert (soon.batch, soon.waiting) == (1, 1)
+@pytest.mark.parametrize(("asked", "workers"), [(None, 2), (1, 1), (3, 3)])
+def test_for_latency_all_cores_work_on_the_newest_picture_and_none_waits(
+    cores: int, asked: int | None, workers: int
+) -> None:
+    """Neither for its turn, nor for an inference that is late: for that there is a second worker."""
+    soon = plan(latency=True, gpu=False, cores=cores, workers=asked)
+    assert threads(soon) == (workers, cores, 1, cores)
+    assert (soon.batch, soon.waiting, soon.ahead) == (1, 1, workers)
 
 
 def test_for_throughput_frames_may_wait() -> None:
@@ -48,7 +52,7 @@ def test_frames_without_an_inference_leave_no_worker_idle() -> None:
     assert plan(latency=False, gpu=False, cores=64, stride=1000).ahead < 64
     batches = [plan(latency=False, gpu=True, cores=16, stride=stride).ahead for stride in (1, 3)]
     assert batches[1] - batches[0] <= 2  # of eight frames each
-    assert plan(latency=True, gpu=False, cores=4, stride=9).ahead == 1
+    assert plan(latency=True, gpu=False, cores=4, stride=9) == plan(latency=True, gpu=False, cores=4)
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(2, 2), (6, 3), (16, 8), (64, 8)])

@@ -74,8 +74,9 @@ def test_a_file_loses_no_frame(clip, tmp_path, detector_path):
         ({}, "throughput", min(available_cores(), 16)),
         ({"mode": "throughput", "workers": 3}, "throughput", 3),
         ({"workers": 1}, "throughput", 1),
-        ({"mode": "latency"}, "latency", 1),
+        ({"mode": "latency"}, "latency", 2),
         ({"mode": "latency", "workers": 1, "batch": 4}, "latency", 1),
+        ({"mode": "latency", "workers": 3}, "latency", 3),
     ],
 )
 def test_a_file_loses_no_frame_and_keeps_its_order_in_either_mode(
@@ -114,11 +115,15 @@ def test_frames_of_cameras_that_wait_for_each_other_share_an_inference(classifie
     assert all(len(set(batch)) == len(batch) for batch in batches)
 
 
-@pytest.mark.parametrize("options", [{"mode": "latency"}, {}])
-def test_one_worker_has_all_cores_where_latency_counts(tmp_path, classifier_path, options):
-    with pytest.raises(ConfigError, match=r"add --mode throughput"):
-        run("synthetic:64x64?live=1", classifier_path, workers=2, records=tmp_path / "out.jsonl", **options)
-    assert list(tmp_path.glob("out*")) == []
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_where_latency_counts_there_are_two_workers_or_as_many_as_asked_for(tmp_path, classifier_path, workers):
+    summary = run(
+        "synthetic:64x64@50?live=1&frames=20", classifier_path, workers=workers, records=tmp_path / "out.jsonl"
+    )
+    assert (summary.mode, summary.workers) == ("latency", workers or 2)
+    frames = [json.loads(line)["frame"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert frames == sorted(frames)
+    assert len(frames) + summary.dropped == 20
 
 
 def test_the_preset_of_a_video_is_told(clip, tmp_path, classifier_path):

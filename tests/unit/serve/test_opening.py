@@ -80,7 +80,7 @@ def frames(count: int) -> list[Frame]:
 
 def show(open_camera: Opener, watched: Watched, given: Sequence[Frame]) -> list[bytes]:
     """Brings the frames to the camera's sinks, while somebody watches. Returns the pictures of the viewer."""
-    (recognise,) = open_camera.eye.recognisers
+    recognise, *_ = open_camera.eye.recognisers
 
     async def watch() -> list[bytes]:
         with open_camera.live.viewer() as viewer:
@@ -243,7 +243,7 @@ class Shown:
 @pytest.mark.parametrize(("every", "own"), [(2, None), (1, 2)])
 def test_frames_at_which_the_model_does_not_look_repeat_its_last_answer(store, models, every, own) -> None:
     open_camera = opener(store, models, cut=None, every=every, classes=["red"])
-    (recognise,) = open_camera.eye.recognisers
+    recognise, *_ = open_camera.eye.recognisers
     watched, shown = open_camera("yard", spec(every=own), 0), Shown()
     watched.sinks = [shown]
     for frame in frames(4):
@@ -254,7 +254,7 @@ def test_frames_at_which_the_model_does_not_look_repeat_its_last_answer(store, m
 
 def test_what_is_known_of_a_camera_goes_with_it(store, models, classifier_path) -> None:
     open_camera = opener(store, models, cut=None, every=2, track=True, then=classifier_path)
-    (recognise,), second = open_camera.eye.recognisers, open_camera.eye._second
+    (recognise, *_), second = open_camera.eye.recognisers, open_camera.eye._second
     assert second is not None
     for stream in range(3):
         watched = open_camera("yard", spec(), stream)
