@@ -24,7 +24,7 @@ class Schedule:
 
     Attributes:
         mode: what it is made for.
-        workers: infer side by side; in the mode latency only where an inference takes longer than usual.
+        workers: infer side by side; in the mode latency only where an inference is late.
         batch: frames that share an inference at most.
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
             other cameras, a file's for the next ones.
@@ -58,8 +58,8 @@ def plan(
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and cores without a
     worker help with all inferences; a GPU is given batches, two to eight at a time. In the mode latency a picture is
-    wanted soon: all cores work on the newest one, and none waits in a queue, nor for an inference that takes longer
-    than usual; a GPU is given the newest ones of several cameras together.
+    wanted soon: all cores work on the newest one, and none waits in a queue, nor for an inference that is
+    late; a GPU is given the newest ones of several cameras together.
 
     Args:
         workers, batch, wait: None: as the mode and the device want it.

@@ -562,6 +562,17 @@ def test_of_a_live_source_the_gate_sees_what_is_taken_and_nothing_that_is_droppe
 # Fresh results
 
 
+def handed_over(items: queue.SimpleQueue[int], put: threading.Semaphore) -> Produce:
+    """A camera that gives what lies in `items`, up to a negative one, and says of each that it has been put."""
+
+    def produce(stop: threading.Event) -> Iterator[int]:
+        while (item := items.get()) >= 0:
+            yield item
+            put.release()
+
+    return produce
+
+
 def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     now, times, put = 0.0, dict[int, float](), threading.Semaphore(0)
     items, taken = queue.SimpleQueue[int](), queue.SimpleQueue[list[int]]()
@@ -575,11 +586,6 @@ def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(m
 
     monkeypatch.setattr(Lane, "put", put_in_time)
 
-    def produce(stop: threading.Event) -> Iterator[int]:
-        while (item := items.get()) >= 0:
-            yield item
-            put.release()
-
     def work(batch: list[int]) -> list[int]:
         nonlocal now
         now += 1  # a call takes a second
@@ -592,7 +598,7 @@ def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(m
         assert put.acquire(timeout=PATIENCE)
 
     with Channel[int, int](threading.Event()) as channel:
-        channel.feed(produce, newest=True)
+        channel.feed(handed_over(items, put), newest=True)
         results = channel.process([work], fresh=True)
         items.put(0)
         assert next(results) == 0
@@ -624,11 +630,6 @@ def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_came
     items, begun, go_on = queue.SimpleQueue[int](), queue.SimpleQueue[int](), queue.SimpleQueue[float]()
     monkeypatch.setattr(channel_module, "_now", lambda: now)
 
-    def produce(stop: threading.Event) -> Iterator[int]:
-        while (item := items.get()) >= 0:
-            yield item
-            put.release()
-
     def work(batch: list[int]) -> list[int]:
         nonlocal now
         begun.put(batch[0])
@@ -641,7 +642,7 @@ def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_came
         assert put.acquire(timeout=PATIENCE)
 
     with Channel[int, int](threading.Event()) as channel:
-        channel.feed(produce, newest=True)
+        channel.feed(handed_over(items, put), newest=True)
         results = channel.process([work] * 2, fresh=True)
         for item in range(2):
             now = max(now, 33.0 * item)
