@@ -18,6 +18,7 @@ import pytest
 from pipeline import channel as channel_module
 from pipeline.channel import Channel
 from pipeline.lane import Lane
+from pipeline.pace import Pace
 
 PATIENCE = 5.0  # seconds; a wait that lasts longer has hung
 
@@ -629,6 +630,7 @@ def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_came
     now, put = 0.0, threading.Semaphore(0)
     items, begun, go_on = queue.SimpleQueue[int](), queue.SimpleQueue[int](), queue.SimpleQueue[float]()
     monkeypatch.setattr(channel_module, "_now", lambda: now)
+    monkeypatch.setattr(Pace, "until_asked", lambda *_: 0.0)  # whatever the consumer does
 
     def work(batch: list[int]) -> list[int]:
         nonlocal now
