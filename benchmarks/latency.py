@@ -89,7 +89,9 @@ class Looks:
 
 
 class Shown:
-    """The last sink of a run: notes ages in room that is made before, and the memory once a second; ends the run."""
+    """The last sink of a run: notes ages in room that is made before, and once a second the memory and the CPU time of
+    the process; ends the run.
+    """
 
     draws = True
 
@@ -98,6 +100,7 @@ class Shown:
         self.parts_N3 = np.empty((round(2 * seconds * rate), len(PARTS)), np.float32)  # twice: so many cannot come
         self.parts_N3.fill(0)  # its memory is there from the start
         self.memory = []
+        self.busy = []
         self.frames = 0
         self._seconds, self._process, self._first = seconds, psutil.Process(), None
 
@@ -112,6 +115,7 @@ class Shown:
             self.frames += 1
         if passed >= len(self.memory):
             self.memory.append(self._process.memory_info().rss)
+            self.busy.append(time.process_time())
 
     def close(self, whole=True):
         pass
@@ -132,7 +136,8 @@ def time_alone(arguments, clip):
 def time_live(arguments, url, seconds):
     """The sink that has seen a run of so many seconds, and the run's summary."""
     shown, model = Shown(seconds, arguments.rate), str(arguments.model)
-    config = build_config({"sources": url, "model": model, "device": arguments.device, "mode": arguments.mode})
+    options = {"device": arguments.device, "mode": arguments.mode, "workers": arguments.workers}
+    config = build_config({"sources": url, "model": model, **options})
     summary = execute(config, extra_sinks=lambda sources, model: [shown], watch=shown.looks)
     if summary.errors:
         raise summary.errors[0]
@@ -156,6 +161,7 @@ def judge(shown, dropped, inference, drawing, seconds, rate):
         "oldest_ms": dict(zip(PARTS, map(float, parts_N3[ages_N >= age["p99"]].mean(0)), strict=True)),
         "inference_ms": 1000 * inference,
         "drawing_ms": 1000 * drawing,
+        "cpu_ms": 1000 * (shown.busy[-1] - shown.busy[1]) / (len(shown.busy) - 2) / (shown.frames / seconds),
         "mark_ms": mark,
         "memory": memory,
         "reached": {"age": age["p99"] <= mark, "shown": share >= SHOWN, "memory": memory["growth"] <= GROWTH},
@@ -178,6 +184,7 @@ def _lines(told):
     machine, age, memory = told["machine"], told["age_ms"], told["memory"]
     words = {True: "reached", False: "missed"}
     mode = "" if told.get("mode", MODE) == MODE else f", in the mode {told['mode']}"
+    mode += f", workers: {told['workers']}" if told.get("workers") else ""
     yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores, {told['device']}; `{told['model']}`{mode}."
     seen = (
         f"{told['frames']} frames shown; {told['dropped']} given up for newer ones, those of the first second included"
@@ -193,6 +200,7 @@ def _lines(told):
     yield f"| frames shown, of those due | {told['shown']:.2%} | {SHOWN:.0%} | {words[told['reached']['shown']]} |"
     yield f"| inference alone | {told['inference_ms']:.1f} ms | | |"
     yield f"| drawing alone | {told['drawing_ms']:.2f} ms | | |"
+    yield f"| CPU time for a frame shown | {told['cpu_ms']:.1f} ms | | |"
     first, last = (memory[when] / 1e6 for when in ("settled", "last"))
     grown = f"{first:.0f} MB, at the end {last:.0f} MB: {memory['growth']:+.1%}"
     flat = words[told["reached"]["memory"]]
@@ -215,7 +223,8 @@ def measure(arguments):
         finally:
             camera.close()
     told = judge(shown, summary.dropped, inference, drawing, seconds, arguments.rate)
-    return {"model": arguments.model.name, "device": device, "mode": arguments.mode, **told}
+    how = {"device": device, "mode": arguments.mode, "workers": arguments.workers}
+    return {"model": arguments.model.name, **how, **told}
 
 
 def main():
@@ -226,6 +235,7 @@ def main():
     parser.add_argument("--rate", type=int, default=30, help="frames a second")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
     parser.add_argument("--mode", choices=(MODE, "throughput"), default=MODE)
+    parser.add_argument("--workers", type=int)
     add_page_options(parser)
     arguments = parser.parse_args()
     if (arguments.model is None) == (arguments.read is None):

@@ -35,6 +35,7 @@ class _Calls(NamedTuple):
     ahead: int
     wait: float
     fresh: bool
+    alone: bool
 
 
 class Channel(Generic[T, R]):
@@ -117,6 +118,7 @@ class Channel(Generic[T, R]):
         *,
         ahead: int | None = None,
         fresh: bool = False,
+        alone: bool = False,
     ) -> Iterator[R]:
         """Runs each worker on a thread of its own, on up to `batch` items at a time, and yields their results in order.
 
@@ -128,16 +130,16 @@ class Channel(Generic[T, R]):
                 for the next of a file.
             ahead: calls that may be under way, or have ended before their results are asked for; None: one more than
                 there are workers, so that no one waits for anyone; with `fresh` as many as there are workers.
-            fresh: results are wanted soon. One call at a time has all cores; only where one can end before live
-                sources give the next item, one that is late does not hold that up. Items of live sources are to be new
-                when their results arrive: while the consumer is busy, a call begins no sooner than needed to end when
-                it will ask again, as far as that can be foretold.
+            fresh: items of live sources are to be new when their results arrive: while the consumer is busy, a call
+                begins no sooner than needed to end when it will ask again, as far as that can be foretold.
+            alone: calls slow each other down. There is one at a time; only where one can end before live sources give
+                the next item, one that is late does not hold that up.
 
         Raises:
             Whatever a source or a worker raised, with its own traceback.
         """
         self._gate = gate
-        calls = _Calls(batch, ahead or len(workers) + (not fresh), wait, fresh)
+        calls = _Calls(batch, ahead or len(workers) + (not fresh), wait, fresh, alone)
         for number, worker in enumerate(workers):
             self._spawn(f"onsight worker {number}", self._work, worker, calls)
         while (results := self._next_results(fresh)) is not None:
@@ -224,9 +226,7 @@ class Channel(Generic[T, R]):
                 waiting = any(lane.items for lane in self._lanes)
                 if waiting and self._taken - self._given < calls.ahead:
                     self._since = _now() if self._since is None else self._since
-                    pause = self._pause(calls.batch, self._since + calls.wait)
-                    if calls.fresh:
-                        pause = max(pause, self._early(calls.batch))
+                    pause = max(self._pause(calls.batch, self._since + calls.wait), self._early(calls))
                     if not pause:
                         items, ticket = self._take(calls.batch), self._taken
                         self._taken += 1
@@ -251,14 +251,17 @@ class Channel(Generic[T, R]):
         more = len(kinds) == 1 and any(lane.newest in kinds and lane.expects(now, until) for lane in self._lanes)
         return until - now if more else 0.0
 
-    def _early(self, batch: int) -> float:
+    def _early(self, calls: _Calls) -> float:
         """Seconds by which a call would be too early: beside another one, or with what live sources have given and the
         consumer will not ask for yet.
         """
-        rate = sum(lane.rate for lane in self._lanes) / min(batch, max(1, len(self._lanes)))
-        late = min(_POLL, self._pace.until_late(_now(), rate))  # when a call ends, its worker sees to the next
-        live = any(lane.newest for lane in self._lanes)
-        return max(late, self._pace.until_asked(_now()) if live else 0.0)
+        now, pause = _now(), 0.0
+        if calls.alone:
+            rate = sum(lane.rate for lane in self._lanes) / min(calls.batch, max(1, len(self._lanes)))
+            pause = min(_POLL, self._pace.until_late(now, rate))  # when a call ends, its worker sees to the next
+        if calls.fresh and any(lane.newest for lane in self._lanes):
+            pause = max(pause, self._pace.until_asked(now))
+        return pause
 
     def _take(self, batch: int) -> list[T]:
         """Up to `batch` items, one from each lane in turn."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 DECODE_THREADS = 1  # of a video's decoder: each one more costs a frame of delay and of memory
 _MOST_WORKERS = 16  # one decoder feeds no more of small networks; each costs memory for a frame and an inference
-_LATENCY_WORKERS = 2  # on a CPU: one infers, and the other where that is late
+_LATENCY_WORKERS = 2  # on a CPU, if it has as many cores: no inference that is late holds up the next
 _MOST_BATCHES = 8  # in flight on a GPU; each costs memory for itself there and on the host
 _MOST_PASSING = 16  # frames without an inference that are under way beside those with one; each costs its memory
 _GPU_BATCH = 8
@@ -24,7 +24,8 @@ class Schedule:
 
     Attributes:
         mode: what it is made for.
-        workers: infer side by side; in the mode latency only where an inference is late.
+        workers: infer side by side.
+        alone: an inference is to have all cores, or the GPU, to itself: another begins beside it only where it is late.
         batch: frames that share an inference at most.
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
             other cameras, a file's for the next ones.
@@ -36,6 +37,7 @@ class Schedule:
 
     mode: Literal["throughput", "latency"]
     workers: int
+    alone: bool
     batch: int
     wait: float
     waiting: int
@@ -59,7 +61,8 @@ def plan(
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and cores without a
     worker help with all inferences; a GPU is given batches, two to eight at a time. In the mode latency a picture is
     wanted soon: all cores work on the newest one, and none waits in a queue, nor for an inference that is
-    late; a GPU is given the newest ones of several cameras together.
+    late. Where there are no more cores than workers, each has one to itself instead: two threads that wake each other
+    cost more than they win. A GPU is given the newest ones of several cameras together.
 
     Args:
         workers, batch, wait: None: as the mode and the device want it.
@@ -71,8 +74,8 @@ def plan(
     together = max(1, min(cameras, _GPU_BATCH)) if latency else _GPU_BATCH
     most = batch or (together if gpu else 1)
     if latency:
-        workers = workers or (1 if gpu else _LATENCY_WORKERS)
-        waiting, ahead, threads = batch or 1, workers, cores
+        workers = workers or (1 if gpu else min(_LATENCY_WORKERS, cores))
+        waiting, ahead, threads = batch or 1, workers, cores if workers < cores else 1
     else:
         workers = workers or (min(max(2, cores // 2), _MOST_BATCHES) if gpu else min(cores, _MOST_WORKERS))
         passing = min((stride - 1) * workers, _MOST_PASSING)
@@ -81,6 +84,7 @@ def plan(
     return Schedule(
         mode="latency" if latency else "throughput",
         workers=workers,
+        alone=latency and (gpu or threads > 1),
         batch=most,
         wait=_wait(gpu, live=latency or cameras > 0) if wait is None else wait,
         waiting=waiting,

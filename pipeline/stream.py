@@ -64,7 +64,9 @@ def journey(
         try:
             gate = gate and watch("gate", gate)
             fresh = plan.mode == "latency"
-            for recognised in channel.process(recognisers, plan.batch, gate, plan.wait, ahead=plan.ahead, fresh=fresh):
+            for recognised in channel.process(
+                recognisers, plan.batch, gate, plan.wait, ahead=plan.ahead, fresh=fresh, alone=plan.alone
+            ):
                 annotated = finish(recognised, stages, redact, overlay, tallies[recognised.frame.stream])
                 if annotated is not None:
                     yield annotated

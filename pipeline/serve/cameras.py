@@ -32,6 +32,7 @@ class Cameras(Generic[S]):
         recognisers: as in `stream.journey`.
         batch: frames of several cameras that share an inference, at most.
         wait: seconds, at most, for which a frame waits for those of other cameras that are due.
+        alone: inferences slow each other down; see `Channel.process`.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Cameras(Generic[S]):
         stop: threading.Event,
         batch: int = 1,
         wait: float = 0.0,
+        alone: bool = False,
     ) -> None:
         self._open = open_camera
         self._recognisers = recognisers
-        self._batch, self._wait = batch, wait
+        self._batch, self._wait, self._alone = batch, wait, alone
         self._numbers = count()
         self._lock = threading.RLock()  # one change at a time
         self._specs: dict[str, S] = {}
@@ -148,7 +150,7 @@ class Cameras(Generic[S]):
             with self._channel as channel:
                 try:
                     for recognised in channel.process(
-                        self._recognisers, self._batch, self._gate, self._wait, fresh=True
+                        self._recognisers, self._batch, self._gate, self._wait, fresh=True, alone=self._alone
                     ):
                         watched, _ = self._watched.get(recognised.frame.stream, (None, None))
                         if watched is not None:

@@ -68,7 +68,8 @@ def serve(
         live = Live(config.web.rate, config.web.width, config.web.quality, config.web.viewers)
         cut = config.store.clips.cut if config.store.clips else None
         opener = Opener(eye, live, store, news, cut, config.rules)
-        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, eye.plan.batch, eye.plan.wait)
+        plan = eye.plan
+        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, plan.batch, plan.wait, plan.alone)
         registry = Registry(cameras, config.store.folder / "cameras.yaml")
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))
@@ -87,7 +88,7 @@ def serve(
         attendant = _Attendant(cameras, registry, opener, news, diary, reread, config, stop, others)
         stack.callback(Worker(attendant, "attendant", stop.set).close)
         tell(server.url, eye)
-        with schedule.opencv_threads(schedule.available_cores()):
+        with schedule.opencv_threads(plan.opencv):
             cameras.run(end)
 
 

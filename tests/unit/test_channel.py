@@ -54,6 +54,7 @@ def through(
     batch: int = 1,
     capacity: int = 4,
     fresh: bool = False,
+    alone: bool = False,
     dropped: list[int] | None = None,
     patience: float = PATIENCE,
 ) -> Iterator[int]:
@@ -63,7 +64,7 @@ def through(
             channel.feed(produce, newest=newest, name=f"lane {number}")
             for number, (produce, newest) in enumerate(lanes)
         ]
-        yield from channel.process(workers, batch, fresh=fresh)
+        yield from channel.process(workers, batch, fresh=fresh, alone=alone)
         if dropped is not None:
             dropped[:] = [lane.dropped for lane in fed]
 
@@ -148,15 +149,15 @@ def test_one_call_more_than_there_are_workers_is_made_ahead_unless_results_are_t
     assert max(leads) <= most
 
 
-@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize(("fresh", "alone"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 1), (3, 1), (3, 4)])
 def test_threads_are_woken_by_each_other(
-    monkeypatch: pytest.MonkeyPatch, workers: int, batch: int, fresh: bool
+    monkeypatch: pytest.MonkeyPatch, workers: int, batch: int, fresh: bool, alone: bool
 ) -> None:
     """And not when they look whether they are to stop, which here comes after the test has failed."""
     monkeypatch.setattr(channel_module, "_POLL", 60.0)
     got = []
-    for item in through([file_of(200)], [same] * workers, batch=batch, fresh=fresh):
+    for item in through([file_of(200)], [same] * workers, batch=batch, fresh=fresh, alone=alone):
         got.append(item)
         if item % 40 == 0:
             time.sleep(0.01)
@@ -622,9 +623,9 @@ def test_while_the_consumer_is_busy_the_newest_item_is_taken_as_late_as_can_be(m
         items.put(-1)
 
 
-@pytest.mark.parametrize(("usual", "beside"), [(10, True), (40, False)])
-def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_camera(
-    monkeypatch: pytest.MonkeyPatch, usual: float, beside: bool
+@pytest.mark.parametrize(("usual", "alone", "beside"), [(10, True, True), (40, True, False), (40, False, True)])
+def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_camera_and_slow_each_other_down(
+    monkeypatch: pytest.MonkeyPatch, usual: float, alone: bool, beside: bool
 ) -> None:
     """Its items come every 33 seconds, or as soon as a call that takes longer is over."""
     now, put = 0.0, threading.Semaphore(0)
@@ -645,7 +646,7 @@ def test_a_late_call_holds_up_the_next_only_where_calls_take_as_long_as_the_came
 
     with Channel[int, int](threading.Event()) as channel:
         channel.feed(handed_over(items, put), newest=True)
-        results = channel.process([work] * 2, fresh=True)
+        results = channel.process([work] * 2, fresh=True, alone=alone)
         for item in range(2):
             now = max(now, 33.0 * item)
             come(item)

@@ -26,15 +26,22 @@ def test_as_many_workers_as_were_asked_for_share_the_cores(workers: int, model: 
     assert threads(plan(latency=False, gpu=False, workers=workers, cores=8)) == (workers, model, 1, model)
 
 
-@pytest.mark.parametrize("cores", [1, 2, 16])
-@pytest.mark.parametrize(("asked", "workers"), [(None, 2), (1, 1), (3, 3)])
-def test_for_latency_all_cores_work_on_the_newest_picture_and_none_waits(
-    cores: int, asked: int | None, workers: int
+@pytest.mark.parametrize("cores", [1, 2, 3, 16])
+@pytest.mark.parametrize("asked", [None, 1, 2, 3])
+def test_for_latency_cores_that_outnumber_the_workers_all_work_on_the_newest_picture_alone(
+    cores: int, asked: int | None
 ) -> None:
-    """Neither for its turn, nor for an inference that is late: for that there is a second worker."""
+    """Others have an inference each. None waits for its turn, nor, as there are two, for one that is late."""
     soon = plan(latency=True, gpu=False, cores=cores, workers=asked)
-    assert threads(soon) == (workers, cores, 1, cores)
+    workers = asked or min(2, cores)
+    model = cores if workers < cores else 1
+    assert threads(soon) == (workers, model, 1, model)
+    assert soon.alone == (model > 1)
     assert (soon.batch, soon.waiting, soon.ahead) == (1, 1, workers)
+
+
+def test_only_for_latency_an_inference_has_the_gpu_to_itself() -> None:
+    assert [plan(latency=latency, gpu=True, workers=2).alone for latency in (True, False)] == [True, False]
 
 
 def test_for_throughput_frames_may_wait() -> None:
@@ -98,7 +105,7 @@ def test_a_batch_that_was_asked_for_can_fill(latency: bool, gpu: bool) -> None:
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
-    assert plan(latency=True, gpu=False).model == available_cores() <= (os.cpu_count() or 1)
+    assert plan(latency=True, gpu=False, workers=1).model == available_cores() <= (os.cpu_count() or 1)
 
 
 def test_opencv_has_its_threads_back_afterwards_whatever_happens() -> None:

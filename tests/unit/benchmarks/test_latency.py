@@ -7,6 +7,7 @@ import pytest
 
 SECONDS, RATE = 600.0, 30
 FRAMES = round(SECONDS * RATE)
+BUSY = [0.9 * second for second in range(601)]  # 30 ms a frame
 
 
 def split(age):
@@ -17,7 +18,7 @@ def split(age):
 def judge(frames=FRAMES, age=0.02, memory=(100.0,) * 601):
     """The verdicts on ages that are all the same."""
     shown = latency.Shown(SECONDS, RATE)
-    shown.frames, shown.memory = frames, list(memory)
+    shown.frames, shown.memory, shown.busy = frames, list(memory), BUSY
     shown.parts_N3[:frames] = split(age)
     return latency.judge(shown, 5, inference=0.02, drawing=0.001, seconds=SECONDS, rate=RATE)
 
@@ -41,6 +42,7 @@ def test_the_age_is_held_against_a_frame_an_inference_and_the_drawing(age, expec
 def test_one_frame_in_a_hundred_may_be_older():
     shown = latency.Shown(SECONDS, RATE)
     shown.frames, shown.memory = FRAMES, [100.0] * 601
+    shown.busy = BUSY
     for old, expected in ((FRAMES // 200, []), (FRAMES // 50, ["age"])):
         shown.parts_N3[:old] = split(1.0)
         assert missed(latency.judge(shown, 0, 0.02, 0.001, SECONDS, RATE)) == expected
@@ -51,6 +53,7 @@ def test_frames_that_are_young_and_few_are_not_enough(frames, expected):
     told = judge(frames=frames)
     assert missed(told) == expected
     assert told["shown"] == pytest.approx(frames / FRAMES)
+    assert told["cpu_ms"] == pytest.approx(30 * FRAMES / frames)
 
 
 def test_memory_is_flat_by_the_medians_of_minutes():
@@ -75,6 +78,7 @@ def test_the_page_says_what_was_shown_and_missed():
     rows = latency.to_markdown(told).splitlines()
     assert "| frames shown, of those due | 33.33% | 99% | missed |" in rows
     assert "| age when drawn, p99 | 20.0 ms | 54.3 ms | reached |" in rows
+    assert "| CPU time for a frame shown | 90.0 ms | | |" in rows
     assert "| its parts, medians | waiting 8.0 ms, recognition 10.0 ms, drawing 2.0 ms | | |" in rows
     assert "| memory after 60 s, medians of as many | 0 MB, at the end 0 MB: +0.0% | +5% | reached |" in rows
 
@@ -84,12 +88,15 @@ def test_the_page_says_which_mode_was_measured_if_it_is_not_that_for_cameras():
     told = {"made": "2026-01-01", "machine": machine, "model": "m.onnx", "device": "cpu", **judge()}
     where, *_ = latency.to_markdown(told | {"mode": "throughput"}).splitlines()
     assert where == "2026-01-01, a CPU, 2 cores, cpu; `m.onnx`, in the mode throughput."
-    assert latency.to_markdown(told) == latency.to_markdown(told | {"mode": "latency"})
+    assert latency.to_markdown(told) == latency.to_markdown(told | {"mode": "latency", "workers": None})
+    where, *_ = latency.to_markdown(told | {"workers": 1}).splitlines()
+    assert where == "2026-01-01, a CPU, 2 cores, cpu; `m.onnx`, workers: 1."
 
 
 def test_the_page_says_what_makes_the_oldest_frames_old():
     shown = latency.Shown(SECONDS, RATE)
     shown.frames, shown.memory = FRAMES, [100.0] * 601
+    shown.busy = BUSY
     shown.parts_N3[:FRAMES] = split(0.02)
     shown.parts_N3[: FRAMES // 100] = 0.01, 0.08, 0.001
     told = latency.judge(shown, 0, 0.02, 0.001, SECONDS, RATE)
