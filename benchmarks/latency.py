@@ -124,7 +124,7 @@ class Shown:
 def time_alone(arguments, clip):
     """Median seconds of inference and of drawing, one frame after the other, and the device."""
     model = open_model(arguments.model, arguments.device)
-    timing, plan = Timing(), schedule.plan(latency=True, gpu=model.device != "cpu")
+    timing, plan = Timing(), schedule.plan(latency=True, gpu=model.device != "cpu", workers=1)
     recognise = Recogniser(watch_model(model, timing), settle(model.contract))
     redact, draw = Redactor(False), timing("draw", painter(True, False, frozenset()))
     with schedule.opencv_threads(plan.opencv):
@@ -161,7 +161,7 @@ def judge(shown, dropped, inference, drawing, seconds, rate):
         "oldest_ms": dict(zip(PARTS, map(float, parts_N3[ages_N >= age["p99"]].mean(0)), strict=True)),
         "inference_ms": 1000 * inference,
         "drawing_ms": 1000 * drawing,
-        "cpu_ms": 1000 * (shown.busy[-1] - shown.busy[1]) / (len(shown.busy) - 2) / (shown.frames / seconds),
+        "cpu_ms": 1000 * (shown.busy[-1] - shown.busy[1]) / max(1, len(shown.busy) - 2) / (shown.frames / seconds),
         "mark_ms": mark,
         "memory": memory,
         "reached": {"age": age["p99"] <= mark, "shown": share >= SHOWN, "memory": memory["growth"] <= GROWTH},
@@ -183,9 +183,9 @@ def to_markdown(told):
 def _lines(told):
     machine, age, memory = told["machine"], told["age_ms"], told["memory"]
     words = {True: "reached", False: "missed"}
-    mode = "" if told.get("mode", MODE) == MODE else f", in the mode {told['mode']}"
-    mode += f", workers: {told['workers']}" if told.get("workers") else ""
-    yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores, {told['device']}; `{told['model']}`{mode}."
+    how = "" if told.get("mode", MODE) == MODE else f", in the mode {told['mode']}"
+    how += f", workers: {told['workers']}" if told.get("workers") else ""
+    yield f"{told['made']}, {machine['cpu']}, {machine['cores']} cores, {told['device']}; `{told['model']}`{how}."
     seen = (
         f"{told['frames']} frames shown; {told['dropped']} given up for newer ones, those of the first second included"
     )
@@ -200,7 +200,8 @@ def _lines(told):
     yield f"| frames shown, of those due | {told['shown']:.2%} | {SHOWN:.0%} | {words[told['reached']['shown']]} |"
     yield f"| inference alone | {told['inference_ms']:.1f} ms | | |"
     yield f"| drawing alone | {told['drawing_ms']:.2f} ms | | |"
-    yield f"| CPU time for a frame shown | {told['cpu_ms']:.1f} ms | | |"
+    if "cpu_ms" in told:
+        yield f"| CPU time for a frame shown | {told['cpu_ms']:.1f} ms | | |"
     first, last = (memory[when] / 1e6 for when in ("settled", "last"))
     grown = f"{first:.0f} MB, at the end {last:.0f} MB: {memory['growth']:+.1%}"
     flat = words[told["reached"]["memory"]]
@@ -235,7 +236,7 @@ def main():
     parser.add_argument("--rate", type=int, default=30, help="frames a second")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
     parser.add_argument("--mode", choices=(MODE, "throughput"), default=MODE)
-    parser.add_argument("--workers", type=int)
+    parser.add_argument("--workers", type=int, help="as for `onsight run`")
     add_page_options(parser)
     arguments = parser.parse_args()
     if (arguments.model is None) == (arguments.read is None):

@@ -18,6 +18,7 @@ from pipeline.contract import ModelContract, read_contract
 from pipeline.device import PROVIDERS
 from pipeline.errors import DeviceError, ModelError
 from pipeline.promise import check_graph
+from pipeline.schedule import available_cores
 from pipeline.session import Session, check_device, count_nodes, open_session, tensorrt_options
 from pipeline.slot import Slot
 from pipeline.terms import Device
@@ -65,6 +66,7 @@ class OnnxModel:
         contract: what the file says about itself.
         device: what it really runs on: `cpu`, `cuda` or `tensorrt`.
         reason: why `auto` did not take a GPU; None otherwise.
+        threads: share the work of one call on the CPU.
         cuda_graph: whether inferences are recorded as CUDA graphs, while which nothing else may use CUDA.
 
     Raises:
@@ -82,6 +84,7 @@ class OnnxModel:
         nhwc: bool = False,
     ) -> None:
         self.path = Path(path)
+        self.threads = threads or available_cores()
         if not self.path.is_file():
             raise ModelError(f"there is no model file {self.path}")
         self.device, self.reason = _choose(device)

@@ -24,7 +24,7 @@ class Schedule:
 
     Attributes:
         mode: what it is made for.
-        workers: infer side by side.
+        workers: inferences side by side, at most.
         alone: an inference is to have all cores, or the GPU, to itself: another begins beside it only where it is late.
         batch: frames that share an inference at most.
         wait: seconds, at most, for which a frame waits for others to share an inference with: a camera's for those of
@@ -52,6 +52,7 @@ def plan(
     latency: bool,
     gpu: bool,
     workers: int | None = None,
+    threads: int | None = None,
     batch: int | None = None,
     wait: float | None = None,
     cameras: int = 0,
@@ -60,12 +61,13 @@ def plan(
 ) -> Schedule:
     """In the mode throughput one single-threaded inference per core beats one that uses them all, and cores without a
     worker help with all inferences; a GPU is given batches, two to eight at a time. In the mode latency a picture is
-    wanted soon: all cores work on the newest one, and none waits in a queue, nor for an inference that is
-    late. Where there are no more cores than workers, each has one to itself instead: two threads that wake each other
-    cost more than they win. A GPU is given the newest ones of several cameras together.
+    wanted soon: all cores work on the newest one, and none waits in a queue, nor for an inference that is late; where
+    there are no more cores than workers, each worker has one thread instead, and none waits for another. A GPU is given
+    the newest ones of several cameras together.
 
     Args:
         workers, batch, wait: None: as the mode and the device want it.
+        threads: of the network on the CPU, where it is open already; None: as the mode wants it.
         cameras: how many live sources share the model.
         stride: one frame in so many has an inference, about; the others pass by meanwhile.
         cores: None: those of this process.
@@ -75,12 +77,15 @@ def plan(
     most = batch or (together if gpu else 1)
     if latency:
         workers = workers or (1 if gpu else min(_LATENCY_WORKERS, cores))
-        waiting, ahead, threads = batch or 1, workers, cores if workers < cores else 1
+        waiting, ahead = batch or 1, workers
+        share = cores if workers < cores else 1
     else:
         workers = workers or (min(max(2, cores // 2), _MOST_BATCHES) if gpu else min(cores, _MOST_WORKERS))
         passing = min((stride - 1) * workers, _MOST_PASSING)
         waiting = max(4, most + min(most, _GPU_BATCH) if gpu else most) + passing
-        ahead, threads = workers + 1 + passing // most, max(1, cores - workers + 1)
+        ahead = workers + 1 + passing // most
+        share = max(1, cores - workers + 1)
+    threads = 1 if gpu else threads or share
     return Schedule(
         mode="latency" if latency else "throughput",
         workers=workers,
@@ -89,9 +94,9 @@ def plan(
         wait=_wait(gpu, live=latency or cameras > 0) if wait is None else wait,
         waiting=waiting,
         ahead=ahead,
-        model=1 if gpu else threads,
+        model=threads,
         encode=min(cores, 4) if gpu else 1,
-        opencv=cores if gpu else threads,
+        opencv=cores if gpu else share,
     )
 
 

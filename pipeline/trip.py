@@ -132,6 +132,7 @@ def _schedule(config: RunConfig, live: int, model: OnnxModel | None = None) -> s
         latency=latency,
         gpu=model.device != "cpu",
         workers=config.workers,
+        threads=model.threads,
         batch=settle_batch(config, model),
         wait=config.batch_wait,
         cameras=live,

@@ -42,6 +42,7 @@ class Cameras(Generic[S]):
         stop: threading.Event,
         batch: int = 1,
         wait: float = 0.0,
+        *,
         alone: bool = False,
     ) -> None:
         self._open = open_camera

@@ -69,7 +69,7 @@ def serve(
         cut = config.store.clips.cut if config.store.clips else None
         opener = Opener(eye, live, store, news, cut, config.rules)
         plan = eye.plan
-        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, plan.batch, plan.wait, plan.alone)
+        cameras = Cameras[CameraSpec](opener, eye.recognisers, stop, plan.batch, plan.wait, alone=plan.alone)
         registry = Registry(cameras, config.store.folder / "cameras.yaml")
         web = _with_notice(config)
         server = stack.enter_context(WebServer(create_app(web, live, registry, store), web, live))

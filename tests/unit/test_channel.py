@@ -164,6 +164,27 @@ def test_threads_are_woken_by_each_other(
     assert got == list(range(200))
 
 
+def test_workers_are_woken_by_cameras_while_the_consumer_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "_POLL", 60.0)
+    seen = threading.Semaphore(0), threading.Semaphore(0)
+
+    def camera(number: int) -> tuple[Produce, bool]:
+        def produce(stop: threading.Event) -> Iterator[int]:
+            for item in range(number, 100, 2):
+                yield item
+                assert seen[number].acquire(timeout=PATIENCE)
+
+        return produce, True
+
+    got = []
+    for item in through([camera(0), camera(1)], [same] * 2, fresh=True):
+        got.append(item)
+        if item % 10 < 2:
+            time.sleep(0.01)
+        seen[item % 2].release()
+    assert sorted(got) == list(range(100))
+
+
 def test_of_a_live_source_only_the_newest_is_kept_and_the_others_are_counted() -> None:
     taken, go_on, dropped = threading.Event(), threading.Event(), []
 

@@ -26,18 +26,35 @@ def test_as_many_workers_as_were_asked_for_share_the_cores(workers: int, model: 
     assert threads(plan(latency=False, gpu=False, workers=workers, cores=8)) == (workers, model, 1, model)
 
 
-@pytest.mark.parametrize("cores", [1, 2, 3, 16])
-@pytest.mark.parametrize("asked", [None, 1, 2, 3])
-def test_for_latency_cores_that_outnumber_the_workers_all_work_on_the_newest_picture_alone(
-    cores: int, asked: int | None
+@pytest.mark.parametrize(
+    ("cores", "asked", "workers", "model", "alone"),
+    [
+        (1, None, 1, 1, False),
+        (1, 2, 2, 1, False),
+        (2, None, 2, 1, False),
+        (2, 1, 1, 2, True),
+        (2, 3, 3, 1, False),
+        (3, None, 2, 3, True),
+        (3, 3, 3, 1, False),
+        (16, None, 2, 16, True),
+    ],
+)
+def test_for_latency_all_cores_work_on_the_newest_picture_unless_there_are_as_many_workers(
+    cores: int, asked: int | None, workers: int, model: int, alone: bool
 ) -> None:
-    """Others have an inference each. None waits for its turn, nor, as there are two, for one that is late."""
+    """In either case it waits neither for its turn, nor, as there are two workers, for an inference that is late."""
     soon = plan(latency=True, gpu=False, cores=cores, workers=asked)
-    workers = asked or min(2, cores)
-    model = cores if workers < cores else 1
     assert threads(soon) == (workers, model, 1, model)
-    assert soon.alone == (model > 1)
+    assert soon.alone == alone
     assert (soon.batch, soon.waiting, soon.ahead) == (1, 1, workers)
+
+
+@pytest.mark.parametrize(("latency", "model", "alone"), [(True, 2, True), (True, 1, False), (False, 2, False)])
+def test_the_threads_of_a_network_that_is_open_decide_whether_inferences_share_cores(
+    latency: bool, model: int, alone: bool
+) -> None:
+    opened = plan(latency=latency, gpu=False, cores=2, threads=model)
+    assert (opened.workers, opened.model, opened.opencv, opened.alone) == (2, model, 1, alone)
 
 
 def test_only_for_latency_an_inference_has_the_gpu_to_itself() -> None:

@@ -15,6 +15,7 @@ from support.clips import VARIABLE, number_in, picture, write_clip, write_growin
 from support.models import constant_detector, tiny_classifier, tiny_detector
 
 from pipeline import open_model, recognise, redact, run
+from pipeline.channel import Channel
 from pipeline.config import build_config
 from pipeline.errors import ConfigError, OnsightError, SinkError, SourceError, StopStream
 from pipeline.model import OnnxModel
@@ -120,10 +121,25 @@ def test_where_latency_counts_there_are_two_workers_or_as_many_as_asked_for(tmp_
     summary = run(
         "synthetic:64x64@50?live=1&frames=20", classifier_path, workers=workers, records=tmp_path / "out.jsonl"
     )
-    assert (summary.mode, summary.workers) == ("latency", workers or 2)
+    assert (summary.mode, summary.workers) == ("latency", workers or min(2, available_cores()))
     frames = [json.loads(line)["frame"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert frames == sorted(frames)
     assert len(frames) + summary.dropped == 20
+
+
+@pytest.mark.parametrize(("threads", "alone"), [(0, available_cores() > 1), (1, False), (2, True)])
+def test_inferences_of_a_camera_have_their_turns_where_the_model_that_is_open_shares_cores(
+    monkeypatch, classifier_path, threads, alone
+):
+    told, process = [], Channel.process
+
+    def spy(*args, **options):
+        told.append((options["fresh"], options["alone"]))
+        return process(*args, **options)
+
+    monkeypatch.setattr(Channel, "process", spy)
+    list(recognise("synthetic:64x64@50?live=1&frames=3", open_model(classifier_path, threads=threads)))
+    assert told == [(True, alone)]
 
 
 def test_the_preset_of_a_video_is_told(clip, tmp_path, classifier_path):

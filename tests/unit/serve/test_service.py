@@ -63,6 +63,23 @@ def test_a_part_that_dies_ends_all_with_the_reason(tmp_path: Path, monkeypatch: 
         watch(tmp_path)
 
 
+@pytest.mark.parametrize(("cores", "alone"), [(2, False), (3, True)])
+def test_inferences_that_share_cores_have_their_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, alone: bool
+) -> None:
+    told: list[tuple[bool, bool]] = []
+
+    def spy(*_: object, fresh: bool, alone: bool) -> Any:
+        told.append((fresh, alone))
+        fail()
+
+    monkeypatch.setattr("pipeline.schedule.available_cores", lambda: cores)
+    monkeypatch.setattr("pipeline.channel.Channel.process", spy)
+    with pytest.raises(ZeroDivisionError, match="by hand"):
+        watch(tmp_path)
+    assert told == [(True, alone)]
+
+
 def test_a_web_server_that_ends_by_itself_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tick(self: Any, counter: int) -> bool:
         return True  # as if it was to exit
